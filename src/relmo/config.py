@@ -1,0 +1,159 @@
+"""The shape of a biLM, as typed, frozen dataclasses; an unknown key is an error."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from relmo.errors import ConfigError
+
+__all__ = ["BiLMConfig", "CharCNNConfig"]
+
+
+def _positive(owner: object, **values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ConfigError(f"{type(owner).__name__}: {name} must be at least 1, got {value}")
+
+
+def _check_keys(cls: type[Any], values: Mapping[str, Any], source: str) -> None:
+    known = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(
+            f"{source}: unknown key {unknown[0]!r}; {cls.__name__} knows {', '.join(sorted(known))}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharCNNConfig:
+    """The character-aware token encoder (Peters et al. 2018, section 3.4)."""
+
+    filters: tuple[tuple[int, int], ...]
+    """(width in characters, number of filters), in the order their outputs are joined."""
+    embedding_dim: int = 16
+    """Width of a character vector."""
+    n_highway: int = 2
+    """Highway layers between the convolutions and the projection."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Nonlinearity after the maximum over positions."""
+    max_characters_per_token: int = 50
+    """Character ids per token, the begin-of-word and end-of-word marks counted."""
+
+    def __post_init__(self) -> None:
+        if not self.filters:
+            raise ConfigError("CharCNNConfig: filters is empty; give (width, number) pairs")
+        for width, number in self.filters:
+            _positive(self, filter_width=width, filter_number=number)
+            if width > self.max_characters_per_token:
+                raise ConfigError(
+                    f"CharCNNConfig: a filter of width {width} is wider than "
+                    f"max_characters_per_token = {self.max_characters_per_token}"
+                )
+        _positive(self, embedding_dim=self.embedding_dim)
+        if self.max_characters_per_token < 3:
+            raise ConfigError(
+                "CharCNNConfig: max_characters_per_token must be at least 3 (two marks and one "
+                f"byte), got {self.max_characters_per_token}"
+            )
+        if self.n_highway < 0:
+            raise ConfigError(f"CharCNNConfig: n_highway must be at least 0, got {self.n_highway}")
+        if self.activation not in ("relu", "tanh"):
+            raise ConfigError(
+                f"CharCNNConfig: activation must be 'relu' or 'tanh', got {self.activation!r}"
+            )
+
+    @property
+    def n_filters(self) -> int:
+        """Width of the joined convolution outputs."""
+        return sum(number for _, number in self.filters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiLMConfig:
+    """A bidirectional language model: token encoder and projected LSTMs (section 3.1)."""
+
+    lstm_dim: int
+    """Width of an LSTM cell."""
+    projection_dim: int
+    """Width of a token vector and of an LSTM output; equal to lstm_dim: no LSTM projection."""
+    n_layers: int = 2
+    """LSTM layers in each direction."""
+    cell_clip: float | None = 3.0
+    """Cell states are clipped to +-cell_clip; None: not clipped."""
+    projection_clip: float | None = 3.0
+    """LSTM outputs are clipped to +-projection_clip; None: not clipped."""
+    skip_connections: bool = True
+    """Add a layer's input to its output, from the second LSTM layer on."""
+    char_cnn: CharCNNConfig | None = None
+    """The character token encoder, or None for a word-input model."""
+    n_words: int | None = None
+    """Rows of the word embedding of a word-input model, else None."""
+
+    def __post_init__(self) -> None:
+        _positive(
+            self,
+            lstm_dim=self.lstm_dim,
+            projection_dim=self.projection_dim,
+            n_layers=self.n_layers,
+        )
+        if self.projection_dim > self.lstm_dim:
+            raise ConfigError(
+                f"BiLMConfig: projection_dim {self.projection_dim} is larger than "
+                f"lstm_dim {self.lstm_dim}"
+            )
+        for name in ("cell_clip", "projection_clip"):
+            clip = getattr(self, name)
+            if clip is not None and not clip > 0:
+                raise ConfigError(f"BiLMConfig: {name} must be positive or None, got {clip}")
+        if (self.char_cnn is None) == (self.n_words is None):
+            raise ConfigError("BiLMConfig: give either char_cnn or n_words, and not both")
+        if self.n_words is not None:
+            _positive(self, n_words=self.n_words)
+        if self.char_cnn is not None and self.char_cnn.n_filters < self.projection_dim:
+            raise ConfigError(
+                f"BiLMConfig: the filters give {self.char_cnn.n_filters} numbers, fewer than "
+                f"projection_dim {self.projection_dim}"
+            )
+
+    @property
+    def has_lstm_projection(self) -> bool:
+        """Whether the LSTM output is projected from lstm_dim down to projection_dim."""
+        return self.projection_dim < self.lstm_dim
+
+    @property
+    def has_char_projection(self) -> bool:
+        """Whether the convolution outputs are projected down to projection_dim."""
+        return self.char_cnn is not None and self.char_cnn.n_filters != self.projection_dim
+
+    @property
+    def dim(self) -> int:
+        """Width of one layer's vectors: both directions side by side."""
+        return 2 * self.projection_dim
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, as written to config.json."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "config") -> Self:
+        """The inverse of `to_dict`.
+
+        Args:
+            values: what config.json holds.
+            source: the file's name, for messages.
+
+        Raises:
+            ConfigError: an unknown or missing key, or values that contradict each other.
+        """
+        _check_keys(cls, values, source)
+        fields = dict(values)
+        char_cnn = fields.get("char_cnn")
+        try:
+            if char_cnn is not None:
+                _check_keys(CharCNNConfig, char_cnn, f"{source}: char_cnn")
+                filters = tuple((int(w), int(n)) for w, n in char_cnn["filters"])
+                fields["char_cnn"] = CharCNNConfig(**{**char_cnn, "filters": filters})
+            return cls(**fields)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ConfigError(f"{source}: {error}") from error
