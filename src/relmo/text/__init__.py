@@ -1,0 +1,1 @@
+"""Text before it is tensors: characters, vocabularies, batches, corpora; numpy only, no torch."""

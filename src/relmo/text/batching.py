@@ -1,0 +1,144 @@
+"""Sentences of like length together, and the packed, time-major order the LSTMs run in.
+
+Nothing is ever padded: a batch is its sentences one after another (the flat order), and the
+LSTMs read it step by step, each step only the rows still alive (the packed order).
+
+    >>> pack(np.array([3, 1])).batch_sizes
+    (2, 1, 1)
+    >>> pack(np.array([3, 1])).forward.tolist()  # flat: a0 a1 a2 b0; packed: a0 b0 a1 a2
+    [0, 3, 1, 2]
+"""
+
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from relmo.errors import InputError
+
+__all__ = ["Packing", "length_batches", "pack", "window"]
+
+Indices = npt.NDArray[np.int64]
+T = TypeVar("T", bound=Sized)
+
+
+def length_batches(
+    lengths: Sequence[int] | Indices, token_budget: int, max_rows: int | None = None
+) -> list[Indices]:
+    """Sort sentences by length and cut them into batches of at most `token_budget` tokens.
+
+    Args:
+        lengths: tokens of each sentence, `(n_sentences,)`.
+        token_budget: tokens in a batch; a longer sentence is a batch of its own.
+        max_rows: sentences in a batch at most; None: as many as the budget allows.
+
+    Returns:
+        Index arrays into `lengths`, longest batch first, each of falling length, equal lengths
+        in their given order; together they hold every index once.
+
+    Raises:
+        InputError: a negative length, or a budget or number of rows below 1.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    if sizes.size and sizes.min() < 0:
+        raise InputError(f"length_batches: a length is negative: {sizes.min()}")
+    if token_budget < 1:
+        raise InputError(f"length_batches: token_budget must be at least 1, got {token_budget}")
+    if max_rows is not None and max_rows < 1:
+        raise InputError(f"length_batches: max_rows must be at least 1, got {max_rows}")
+    order = np.argsort(-sizes, kind="stable").astype(np.int64, copy=False)
+    ends = np.cumsum(sizes[order])  # tokens up to and with each sentence of the order
+    batches: list[Indices] = []
+    start, spent = 0, 0
+    while start < len(order):
+        stop = max(start + 1, int(np.searchsorted(ends, spent + token_budget, side="right")))
+        if max_rows is not None:
+            stop = min(stop, start + max_rows)
+        batches.append(order[start:stop])
+        start, spent = stop, int(ends[stop - 1])
+    return batches
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Packing:
+    """How the tokens of a batch go between the flat and the packed order, N tokens in all."""
+
+    lengths: Indices
+    """Tokens of each sentence, falling, `(n_sentences,)`."""
+    batch_sizes: tuple[int, ...]
+    """Sentences still alive at each step, never rising; `len(batch_sizes)` is the longest."""
+    forward: Indices
+    """Flat position of each packed position, reading left to right, `(N,)`."""
+    backward: Indices
+    """The same with each sentence read from its last token to its first, `(N,)`."""
+    unpack_forward: Indices
+    """Packed position of each flat position: the inverse of `forward`, `(N,)`."""
+    unpack_backward: Indices
+    """The inverse of `backward`, `(N,)`."""
+
+
+def pack(lengths: Sequence[int] | Indices) -> Packing:
+    """The packed order of a batch.
+
+    Args:
+        lengths: tokens of each sentence, at least 1 each, falling, `(n_sentences,)`.
+
+    Raises:
+        InputError: a length below 1, or lengths that rise.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    if sizes.size and (sizes.min() < 1 or (np.diff(sizes) > 0).any()):
+        raise InputError(f"pack: lengths must be at least 1 and falling, got {sizes.tolist()[:10]}")
+    n_steps = int(sizes[0]) if sizes.size else 0
+    n_tokens = int(sizes.sum())
+    alive = len(sizes) - np.cumsum(np.bincount(sizes, minlength=1))[:n_steps]  # (steps,)
+    steps = np.repeat(np.arange(n_steps), alive)  # (N,), of each packed position
+    rows = np.arange(n_tokens) - np.repeat(np.cumsum(alive) - alive, alive)  # (N,)
+    stops = np.cumsum(sizes)  # flat position after each sentence
+    forward = (stops - sizes)[rows] + steps
+    backward = (stops - 1)[rows] - steps
+    return Packing(
+        lengths=sizes,
+        batch_sizes=tuple(alive.tolist()),
+        forward=forward,
+        backward=backward,
+        unpack_forward=_inverse(forward),
+        unpack_backward=_inverse(backward),
+    )
+
+
+def _inverse(permutation: Indices) -> Indices:
+    inverse = np.empty_like(permutation)
+    inverse[permutation] = np.arange(len(permutation))
+    return inverse
+
+
+def window(sentences: Iterable[T], tokens: int) -> Iterator[list[T]]:
+    """Groups of consecutive sentences, lazily, so that a stream is worked through in pieces.
+
+    Args:
+        sentences: anything with a length; an empty one counts as one token here, so that a
+            group never holds more than `tokens` sentences either.
+        tokens: tokens in a group at most; a longer sentence is a group of its own.
+
+    Yields:
+        Groups that are never empty and that joined are the sentences, in order.
+
+    Raises:
+        InputError: `tokens` is below 1.
+    """
+    if tokens < 1:
+        raise InputError(f"window: tokens must be at least 1, got {tokens}")
+    group: list[T] = []
+    total = 0
+    for sentence in sentences:
+        size = max(1, len(sentence))
+        if group and total + size > tokens:
+            yield group
+            group, total = [], 0
+        group.append(sentence)
+        total += size
+    if group:
+        yield group

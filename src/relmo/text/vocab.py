@@ -1,0 +1,192 @@
+"""Word <-> id: a list of words, as a rule by falling frequency after the three specials."""
+
+import gzip
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from relmo._files import replacing_file
+from relmo.errors import FormatError, InputError
+from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, UNK_TOKEN
+from relmo.text.corpora import PathLike, lines
+
+__all__ = ["SPECIALS", "Vocabulary"]
+
+SPECIALS = (EOS_TOKEN, BOS_TOKEN, UNK_TOKEN)
+_SKIPPED = "!!!MAXTERMID"  # a line of published vocabularies that takes no id (bilm-tf's reader)
+
+
+class Vocabulary:
+    """Words and their ids, 0 up; immutable.
+
+        >>> vocab = Vocabulary(["</S>", "<S>", "<UNK>", "the"])
+        >>> vocab.ids(["the", "ornithopter"]).tolist()
+        [3, 2]
+
+    Args:
+        words: the words in the order of their ids, all different.
+
+    Raises:
+        FormatError: a word comes twice.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words: tuple[str, ...] = tuple(words)
+        self._ids = {word: i for i, word in enumerate(self.words)}
+        if len(self._ids) < len(self.words):
+            twice = next(word for i, word in enumerate(self.words) if self._ids[word] != i)
+            raise FormatError(f"vocabulary: {twice!r} comes more than once")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.words == other.words
+
+    def __hash__(self) -> int:
+        return hash(self.words)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} words)"
+
+    @property
+    def bos(self) -> int:
+        """Id of `<S>`; FormatError where there is none."""
+        return self._special(BOS_TOKEN)
+
+    @property
+    def eos(self) -> int:
+        """Id of `</S>`; FormatError where there is none."""
+        return self._special(EOS_TOKEN)
+
+    @property
+    def unk(self) -> int:
+        """Id of `<UNK>`; FormatError where there is none."""
+        return self._special(UNK_TOKEN)
+
+    def _special(self, word: str) -> int:
+        if word not in self._ids:
+            raise FormatError(f"vocabulary: no {word!r} among its {len(self)} words")
+        return self._ids[word]
+
+    def index(self, word: str) -> int:
+        """Id of a word, that of `<UNK>` for any other.
+
+        Raises:
+            FormatError: the word is not in the vocabulary, nor is `<UNK>`.
+        """
+        found = self._ids.get(word)
+        return self.unk if found is None else found
+
+    def ids(self, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Ids of tokens as `index` gives them, `(n_tokens,)`.
+
+        Raises:
+            FormatError: a token is not in the vocabulary, nor is `<UNK>`.
+        """
+        unknown = self._ids.get(UNK_TOKEN, -1)
+        ids = np.fromiter(map(self._ids.get, tokens, repeat(unknown)), np.int64, len(tokens))
+        if unknown < 0 and ids.size and ids.min() < 0:
+            raise FormatError(
+                f"vocabulary: {tokens[int(ids.argmin())]!r} is not in it, and no {UNK_TOKEN!r} "
+                "either to stand for it"
+            )
+        return ids
+
+    @classmethod
+    def read(cls, path: PathLike, require_specials: bool = False) -> "Vocabulary":
+        """Read one word a line, stripped of white space at both ends; .gz, .xz and .zst too.
+
+        A blank line is the empty word and takes an id, as in bilm-tf, so that ids stay the rows
+        of the softmax; a line `!!!MAXTERMID` takes none.
+
+        Args:
+            path: the file.
+            require_specials: whether `<S>`, `</S>` and `<UNK>` have to be among the words.
+
+        Raises:
+            InputError: the file is missing, unreadable or not UTF-8 (see `corpora.lines`).
+            FormatError: a word comes twice, or a required special word is not there.
+        """
+        line_of: dict[str, int] = {}
+        for number, line in enumerate(lines(path), start=1):
+            word = line.strip()
+            if word == _SKIPPED:
+                continue
+            if word in line_of:
+                raise FormatError(
+                    f"{os.fspath(path)}: line {number}: {word!r} was on line {line_of[word]} "
+                    "already; each word has one id, remove one of the two lines"
+                )
+            line_of[word] = number
+        missing = [word for word in SPECIALS if word not in line_of]
+        if require_specials and missing:
+            raise FormatError(
+                f"{os.fspath(path)}: {missing[0]!r} is not among its {len(line_of)} words; a "
+                "vocabulary for training needs '<S>', '</S>' and '<UNK>', spelled so"
+            )
+        return cls(line_of)
+
+    def write(self, path: PathLike) -> None:
+        """Write one word a line, written aside and renamed; .gz by name.
+
+        Raises:
+            InputError: a word that `read` would not give back (with white space at an end or a
+                line feed in it, or a lone surrogate), or a file that cannot be written.
+        """
+        path = Path(path)
+        for i, word in enumerate(self.words):
+            if not _is_writable(word) or (i == 0 and word.startswith("\ufeff")):
+                raise InputError(f"{path}: word {i}, {word!r}, cannot be a line of a vocabulary")
+        data = "".join(f"{word}\n" for word in self.words).encode("utf-8")
+        suffix = path.suffix.lower()
+        if suffix in (".xz", ".zst"):
+            raise InputError(f"{path}: a vocabulary is written plain or as .gz, not {suffix}")
+        with replacing_file(path) as aside:
+            aside.write_bytes(gzip.compress(data, mtime=0) if suffix == ".gz" else data)
+
+    @classmethod
+    def build(
+        cls, sentences: Iterable[Sequence[str]], size: int | None = None, min_count: int = 1
+    ) -> "Vocabulary":
+        """Count words: `</S>`, `<S>`, `<UNK>`, then by falling frequency, ties by the word.
+
+        Words that a vocabulary file cannot hold (see `write`) are left to `<UNK>`.
+
+        Args:
+            sentences: read once.
+            size: words at most, the three specials counted; None: all.
+            min_count: rarer words are left to `<UNK>`.
+
+        Raises:
+            InputError: `size` is below 3 or `min_count` below 1.
+        """
+        if size is not None and size < len(SPECIALS):
+            raise InputError(f"vocabulary: size must be at least 3 (the specials), got {size}")
+        if min_count < 1:
+            raise InputError(f"vocabulary: min_count must be at least 1, got {min_count}")
+        counts: Counter[str] = Counter()
+        for sentence in sentences:
+            counts.update(sentence)
+        words = [
+            word
+            for word, count in counts.items()
+            if count >= min_count and word and word not in SPECIALS and _is_writable(word)
+        ]
+        words.sort(key=lambda word: (-counts[word], word))
+        return cls((*SPECIALS, *words)[:size])
+
+
+def _is_writable(word: str) -> bool:
+    """Whether `read` gives the word back from a line of a file."""
+    if word != word.strip() or "\n" in word or word == _SKIPPED:
+        return False
+    return word.isascii() or word.encode("utf-8", "ignore").decode("utf-8") == word

@@ -1,0 +1,108 @@
+"""Batches hold every sentence once; packed orders are permutations and their inverses."""
+
+from collections.abc import Iterator
+from itertools import chain, islice, pairwise, repeat
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from relmo.errors import InputError
+from relmo.text.batching import length_batches, pack, window
+
+some_lengths = st.lists(st.integers(0, 30))
+falling = st.lists(st.integers(1, 12)).map(lambda sizes: sorted(sizes, reverse=True))
+
+
+@given(some_lengths, st.integers(1, 40), st.none() | st.integers(1, 5))
+def test_batches_hold_every_index_once_within_the_budget(
+    lengths: list[int], budget: int, max_rows: int | None
+) -> None:
+    batches = length_batches(lengths, budget, max_rows)
+    order = np.concatenate(batches).tolist() if batches else []
+    assert order == sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    for batch in batches:
+        assert batch.dtype == np.int64
+        assert len(batch) == 1 or sum(lengths[i] for i in batch) <= budget
+        assert 1 <= len(batch) <= (max_rows or len(lengths))
+
+
+@given(some_lengths, st.integers(1, 40))
+def test_batches_are_as_full_as_the_order_allows(lengths: list[int], budget: int) -> None:
+    batches = length_batches(lengths, budget)
+    for batch, following in pairwise(batches):
+        assert sum(lengths[i] for i in batch) + lengths[following[0]] > budget
+
+
+def test_a_sentence_over_the_budget_is_a_batch_of_its_own() -> None:
+    assert [b.tolist() for b in length_batches([2, 50_000, 3], 5)] == [[1], [2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "budget", "max_rows"), [([1], 0, None), ([1], 5, 0), ([2, -1], 5, None)]
+)
+def test_impossible_batches_are_an_error(
+    lengths: list[int], budget: int, max_rows: int | None
+) -> None:
+    with pytest.raises(InputError, match="length_batches"):
+        length_batches(lengths, budget, max_rows)
+
+
+@given(falling)
+@example([])
+@example([1])
+@example([5, 5, 1])
+def test_packing_is_the_definition(lengths: list[int]) -> None:
+    packing = pack(lengths)
+    starts = [sum(lengths[:row]) for row in range(len(lengths))]
+    steps = range(max(lengths, default=0))
+    alive = [[row for row, n in enumerate(lengths) if n > step] for step in steps]
+    assert packing.lengths.tolist() == lengths
+    assert packing.batch_sizes == tuple(map(len, alive))
+    forward = [starts[row] + step for step in steps for row in alive[step]]
+    backward = [starts[row] + lengths[row] - 1 - step for step in steps for row in alive[step]]
+    assert packing.forward.tolist() == forward
+    assert packing.backward.tolist() == backward
+
+
+@given(falling)
+def test_unpacking_gives_the_flat_order_back(lengths: list[int]) -> None:
+    packing = pack(lengths)
+    flat = np.arange(sum(lengths))
+    assert (flat[packing.forward][packing.unpack_forward] == flat).all()
+    assert (flat[packing.backward][packing.unpack_backward] == flat).all()
+    assert packing.forward.dtype == packing.unpack_backward.dtype == np.int64
+    assert sum(packing.batch_sizes) == len(flat)
+
+
+def test_one_sentence_is_packed_as_it_is_and_reversed() -> None:
+    packing = pack([50_000])
+    assert packing.batch_sizes == (1,) * 50_000
+    assert (packing.forward == np.arange(50_000)).all()
+    assert (packing.backward == np.arange(50_000)[::-1]).all()
+
+
+@pytest.mark.parametrize("lengths", [[0], [3, 0], [1, 2], [2, -1]])
+def test_empty_sentences_and_rising_lengths_do_not_pack(lengths: list[int]) -> None:
+    with pytest.raises(InputError, match="at least 1 and falling"):
+        pack(lengths)
+
+
+@given(st.lists(st.lists(st.integers(), max_size=9)), st.integers(1, 12))
+def test_windows_joined_are_the_stream(sentences: list[list[int]], tokens: int) -> None:
+    groups = list(window(sentences, tokens))
+    assert list(chain.from_iterable(groups)) == sentences
+    for group in groups:
+        assert 1 <= len(group) <= tokens
+        assert len(group) == 1 or sum(map(len, group)) <= tokens
+
+
+def test_windows_are_lazy_and_empty_sentences_do_not_pile_up() -> None:
+    endless: Iterator[list[str]] = repeat([])
+    assert list(islice(window(endless, 100), 2)) == [[[]] * 100] * 2
+
+
+def test_a_window_of_nothing_is_an_error() -> None:
+    with pytest.raises(InputError, match="at least 1, got 0"):
+        next(window([["a"]], 0))
