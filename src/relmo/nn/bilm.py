@@ -1,0 +1,114 @@
+"""The bidirectional language model, whole (Peters et al. 2018, section 3.1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from relmo.config import BiLMConfig
+from relmo.errors import ShapeError
+from relmo.nn.char_cnn import token_encoder
+from relmo.nn.lstm import LSTMStack, LSTMState
+
+__all__ = ["BiLM", "BiLMOutput", "BiLMState", "PackedIndex"]
+
+
+@dataclass(frozen=True)
+class PackedIndex:
+    """How a batch of sentences is laid out for the LSTMs.
+
+    N positions together; a sentence's tokens include its begin and end marks. Positions count
+    through the sentences one after another ("flat").
+
+    Args:
+        batch_sizes: sentences still alive at each step, non-increasing.
+        forward: flat position of each packed position, reading forwards, (N,).
+        backward: the same, each sentence read from its end, (N,).
+        unpack_forward: packed position of each flat position, (N,).
+        unpack_backward: the same for the backward order, (N,).
+    """
+
+    batch_sizes: Sequence[int]
+    forward: Tensor
+    backward: Tensor
+    unpack_forward: Tensor
+    unpack_backward: Tensor
+
+
+@dataclass(frozen=True)
+class BiLMState:
+    """State of both directions after the last batch; row r is the r-th longest sentence."""
+
+    forward: LSTMState
+    backward: LSTMState
+
+    def rows(self, index: Tensor) -> "BiLMState":
+        """The given rows in the given order, for a batch whose sentences are ordered otherwise."""
+        return BiLMState(self.forward.rows(index), self.backward.rows(index))
+
+
+@dataclass(frozen=True)
+class BiLMOutput:
+    """What the biLM computes for a batch.
+
+    Args:
+        layers: n_layers + 1 tensors (N, 2 * projection_dim) in flat order: the token layer twice
+            side by side, then each LSTM layer, forward and backward side by side.
+        state: where each sentence's LSTMs stopped.
+    """
+
+    layers: tuple[Tensor, ...]
+    state: BiLMState
+
+    def layer(self, number: int) -> Tensor:
+        """Layer `number`, 0 the token layer; negative numbers count from the top.
+
+        Raises:
+            ShapeError: there is no such layer.
+        """
+        if not -len(self.layers) <= number < len(self.layers):
+            raise ShapeError(f"layer {number} of a model with {len(self.layers)} layers")
+        return self.layers[number]
+
+
+class BiLM(nn.Module):
+    """Token encoder, forward LSTMs, backward LSTMs.
+
+    Args:
+        config: the model's shape.
+        dropout: share of each LSTM layer's inputs zeroed in training mode.
+    """
+
+    def __init__(self, config: BiLMConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = config
+        self.token_encoder = token_encoder(config)
+        self.forward_lstm = LSTMStack(config, dropout)
+        self.backward_lstm = LSTMStack(config, dropout)
+
+    def forward(
+        self, tokens: Tensor, index: PackedIndex, state: BiLMState | None = None
+    ) -> BiLMOutput:
+        """Every layer's vectors for every token.
+
+        Args:
+            tokens: token vectors (N, projection_dim) in flat order, as `token_encoder` gives them
+                for each word; the same word's vector may simply be repeated.
+            index: the batch's layout.
+            state: where each sentence's LSTMs start, or None for zeros.
+        """
+        if len(tokens) != len(index.forward):
+            raise ShapeError(f"tokens: expected {len(index.forward)} rows, got {len(tokens)}")
+        ahead, ahead_state = self.forward_lstm(
+            tokens[index.forward], index.batch_sizes, None if state is None else state.forward
+        )
+        back, back_state = self.backward_lstm(
+            tokens[index.backward], index.batch_sizes, None if state is None else state.backward
+        )
+        layers = [torch.cat([tokens, tokens], dim=1)]  # (N, 2 * projection_dim)
+        for forward, backward in zip(ahead, back, strict=True):
+            layers.append(
+                torch.cat([forward[index.unpack_forward], backward[index.unpack_backward]], dim=1)
+            )
+        return BiLMOutput(tuple(layers), BiLMState(ahead_state, back_state))

@@ -1,0 +1,225 @@
+"""The projected LSTM over packed sequences: one plain kernel and two fast ones, same signature.
+
+Sequences are packed time-major: the rows still alive at step t are the first ``batch_sizes[t]``
+sequences, so no padding is ever computed. All kernels compute (Peters et al. 2018; Sak et al.
+2014; formats of the original code):
+
+    i, f, o, j = split([x, h] @ [W_in; W_rec] + b)
+    c = clip(sigmoid(f + 1) * c + sigmoid(i) * tanh(j))
+    h = clip((sigmoid(o) * tanh(c)) @ W_proj)
+
+`plain` is the definition and differentiable by autograd. `inference` works in place on repacked
+weights. `relmo.nn.backprop.training` is one autograd function, its backward pass written out.
+
+The fast kernels take tanh(x) as 2 sigmoid(2x) - 1: torch's float32 sigmoid runs several times
+faster than its tanh on some processors, and doubling is exact, so it is folded into the weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "FORGET_BIAS",
+    "Kernel",
+    "LSTMWeights",
+    "PackedLSTM",
+    "Product",
+    "inference",
+    "plain",
+    "product",
+]
+
+FORGET_BIAS = 1.0
+"""Added to the forget gate in the computation, not in the stored bias (as TensorFlow does)."""
+
+_CHUNK_ROWS = 1024  # rows whose input products are computed together
+_CHUNK_NUMBERS = 7_000_000  # keeps a buffer below 32 MiB, where malloc maps fresh pages every time
+
+
+@dataclass(frozen=True)
+class LSTMWeights:
+    """One layer's weights, matrices (in, out), gates in the order input, forget, output, candidate.
+
+    Args:
+        input: (input_dim, 4 * dim).
+        recurrent: (projection_dim, 4 * dim).
+        bias: (4 * dim,).
+        projection: (dim, projection_dim), or None where the output is the cell's.
+        cell_clip: bound of the cell state, or None.
+        projection_clip: bound of the output, or None.
+    """
+
+    input: Tensor
+    recurrent: Tensor
+    bias: Tensor
+    projection: Tensor | None
+    cell_clip: float | None
+    projection_clip: float | None
+
+    @property
+    def dim(self) -> int:
+        """Width of the cell."""
+        return self.bias.shape[0] // 4
+
+    @property
+    def output_dim(self) -> int:
+        """Width of the output."""
+        return self.recurrent.shape[0]
+
+
+class Kernel(Protocol):
+    """What every kernel takes and gives.
+
+    Args:
+        x: inputs (N, input_dim), packed time-major.
+        batch_sizes: rows alive at each step, non-increasing, N together.
+        h: first outputs (rows, output_dim), rows = batch_sizes[0].
+        c: first cell states (rows, dim).
+        weights: the layer's.
+
+    Returns:
+        Outputs (N, output_dim), last output of each row, last cell state of each row.
+    """
+
+    def __call__(  # noqa: D102
+        self, x: Tensor, batch_sizes: Sequence[int], h: Tensor, c: Tensor, weights: Any
+    ) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
+def plain(
+    x: Tensor, batch_sizes: Sequence[int], h: Tensor, c: Tensor, weights: LSTMWeights
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The definition, step by step; see `Kernel` for the arguments."""
+    outputs: list[Tensor] = []
+    start = 0
+    for rows in batch_sizes:
+        z = x[start : start + rows] @ weights.input + h[:rows] @ weights.recurrent + weights.bias
+        i, f, o, j = z.chunk(4, dim=1)
+        cell = torch.sigmoid(f + FORGET_BIAS) * c[:rows] + torch.sigmoid(i) * torch.tanh(j)
+        if weights.cell_clip is not None:
+            cell = cell.clamp(-weights.cell_clip, weights.cell_clip)
+        y = torch.sigmoid(o) * torch.tanh(cell)
+        if weights.projection is not None:
+            y = y @ weights.projection
+        if weights.projection is not None and weights.projection_clip is not None:
+            y = y.clamp(-weights.projection_clip, weights.projection_clip)
+        h, c = torch.cat([y, h[rows:]]), torch.cat([cell, c[rows:]])
+        outputs.append(y)
+        start += rows
+    return torch.cat(outputs), h, c
+
+
+class Product:
+    """``x @ weight (+ bias)`` for a weight used many times, repacked once where that is faster.
+
+    On CPU in float32 the weight goes into oneDNN's blocked layout, which on the machines measured
+    in docs/log.md is 1.1 to 1.9 times as fast as a plain product and never slower.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self.weight, self.bias = weight, bias
+        self.packed: Tensor | None = None
+        if weight.device.type == "cpu" and weight.dtype == torch.float32 and _has_onednn():
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.t().contiguous(), 256)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(rows, in) -> (rows, out)."""
+        if self.packed is not None and x.shape[0] > 1:
+            return _onednn_linear(x, self.packed, self.bias)
+        if self.bias is None:
+            return x @ self.weight
+        return torch.addmm(self.bias, x, self.weight)
+
+
+def _onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``x @ weight.t() + bias`` by oneDNN: the operator that torch's own compiler emits."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return y
+
+
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
+        torch.ops.mkldnn, "_linear_pointwise"
+    )
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` once, (n, k) by (k, m), by the faster library for the device and dtype."""
+    if a.device.type == "cpu" and a.dtype == torch.float32 and _has_onednn():
+        return _onednn_linear(a, b.t(), None)
+    return a @ b
+
+
+def doubled_candidate(tensor: Tensor) -> Tensor:
+    """The last quarter of the gates doubled, so that tanh becomes a sigmoid: a copy."""
+    result = tensor.clone()
+    result[..., 3 * (tensor.shape[-1] // 4) :] *= 2
+    return result
+
+
+def gate_bias(bias: Tensor) -> Tensor:
+    """The bias (4 * dim,) with the forget gate's constant added and the candidate doubled."""
+    result = doubled_candidate(bias)
+    dim = bias.shape[0] // 4
+    result[dim : 2 * dim] += FORGET_BIAS
+    return result
+
+
+class PackedLSTM:
+    """Weights made ready for `inference`: gates folded, matrices repacked."""
+
+    def __init__(self, weights: LSTMWeights) -> None:
+        with torch.no_grad():
+            self.input = Product(doubled_candidate(weights.input), gate_bias(weights.bias))
+            self.recurrent = Product(doubled_candidate(weights.recurrent))
+            # sigmoid(o) * (sigmoid(2c) - 1/2) @ 2W = sigmoid(o) * tanh(c) @ W
+            self.projection = (
+                None if weights.projection is None else Product(2 * weights.projection)
+            )
+        self.dim, self.output_dim = weights.dim, weights.output_dim
+        self.cell_clip = weights.cell_clip
+        self.projection_clip = weights.projection_clip if self.projection else None
+
+
+def inference(
+    x: Tensor, batch_sizes: Sequence[int], h: Tensor, c: Tensor, weights: PackedLSTM
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same numbers without a graph; see `Kernel` for the arguments."""
+    outputs = x.new_empty(x.shape[0], weights.output_dim)
+    h_last, cell = h.clone(), 2 * c  # the cell state is kept doubled: sigmoid(2c) is then one call
+    limit = max(1, min(_CHUNK_ROWS, _CHUNK_NUMBERS // (4 * weights.dim)))
+    step = start = 0
+    while step < len(batch_sizes):
+        last, rows = step, 0
+        while last < len(batch_sizes) and (rows == 0 or rows + batch_sizes[last] <= limit):
+            rows += batch_sizes[last]
+            last += 1
+        gates = weights.input(x[start : start + rows])  # (rows, 4 * dim)
+        offset = 0
+        for alive in batch_sizes[step:last]:
+            y = _inference_step(gates[offset : offset + alive], h[:alive], cell[:alive], weights)
+            outputs[start + offset : start + offset + alive] = y
+            h_last[:alive] = y
+            h, offset = y, offset + alive
+        start, step = start + rows, last
+    return outputs, h_last, cell.mul_(0.5)
+
+
+def _inference_step(gates: Tensor, h: Tensor, cell: Tensor, weights: PackedLSTM) -> Tensor:
+    """One step in place: gates (rows, 4 * dim) and the doubled cell (rows, dim) are overwritten."""
+    gates.add_(weights.recurrent(h)).sigmoid_()
+    i, f, o, j = gates.chunk(4, dim=1)
+    cell.mul_(f).addcmul_(i, j, value=4).sub_(i, alpha=2)  # f * 2c + i * 2 (2 sigmoid(2j) - 1)
+    if weights.cell_clip is not None:
+        cell.clamp_(-2 * weights.cell_clip, 2 * weights.cell_clip)
+    y = torch.sigmoid(cell).sub_(0.5).mul_(o)
+    if weights.projection is None:
+        return y.mul_(2)
+    y = weights.projection(y)
+    if weights.projection_clip is not None:
+        y.clamp_(-weights.projection_clip, weights.projection_clip)
+    return y

@@ -1,0 +1,180 @@
+"""Projected LSTMs with cell and projection clipping; the state goes in and comes out.
+
+Sak et al. 2014; Peters et al. 2018, section 3.1. A state is an argument and a result, never kept
+in a module: the same input gives the same output, whatever came before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relmo.config import BiLMConfig
+from relmo.errors import ShapeError
+from relmo.nn import kernels
+from relmo.nn.backprop import training
+
+__all__ = ["LSTMLayer", "LSTMStack", "LSTMState", "run"]
+
+
+@dataclass(frozen=True)
+class LSTMState:
+    """Last outputs and cell states of one direction's layers.
+
+    Args:
+        h: (n_layers, rows, projection_dim).
+        c: (n_layers, rows, lstm_dim).
+    """
+
+    h: Tensor
+    c: Tensor
+
+    def detach(self) -> "LSTMState":
+        """The same numbers, cut off from the graph that made them."""
+        return LSTMState(self.h.detach(), self.c.detach())
+
+    def rows(self, index: Tensor) -> "LSTMState":
+        """The given rows in the given order, for a batch whose sentences are ordered otherwise."""
+        return LSTMState(self.h[:, index], self.c[:, index])
+
+
+def run(
+    x: Tensor, batch_sizes: Sequence[int], h: Tensor, c: Tensor, layer: "LSTMLayer"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One layer over packed sequences, by the kernel that fits: with gradients or without.
+
+    Args and Returns: see `kernels.Kernel`.
+    """
+    weights = layer.weights()
+    if torch.is_grad_enabled() and any(
+        tensor.requires_grad for tensor in (x, h, c, weights.bias, weights.input)
+    ):
+        return training(x, tuple(batch_sizes), h, c, weights)
+    return kernels.inference(x, batch_sizes, h, c, layer.packed())
+
+
+class LSTMLayer(nn.Module):
+    """One projected LSTM layer; matrices (in, out), gates input, forget, output, candidate.
+
+    Args:
+        config: lstm_dim, projection_dim and the clips; the input is projection_dim wide.
+    """
+
+    def __init__(self, config: BiLMConfig) -> None:
+        super().__init__()
+        n_in, dim = config.projection_dim, config.lstm_dim
+        self.cell_clip, self.projection_clip = config.cell_clip, config.projection_clip
+        self.input_weight = nn.Parameter(torch.empty(n_in, 4 * dim))
+        self.recurrent_weight = nn.Parameter(torch.empty(n_in, 4 * dim))
+        self.bias = nn.Parameter(torch.zeros(4 * dim))
+        self.projection_weight = (
+            nn.Parameter(torch.empty(dim, n_in)) if config.has_lstm_projection else None
+        )
+        # Glorot's bound over the joined matrix, as TensorFlow's default for the original.
+        bound = (6 / (2 * n_in + 4 * dim)) ** 0.5
+        nn.init.uniform_(self.input_weight, -bound, bound)
+        nn.init.uniform_(self.recurrent_weight, -bound, bound)
+        if self.projection_weight is not None:
+            nn.init.xavier_uniform_(self.projection_weight)
+        self._packed: tuple[Any, kernels.PackedLSTM] | None = None
+
+    def weights(self) -> kernels.LSTMWeights:
+        """The parameters as the kernels take them."""
+        return kernels.LSTMWeights(
+            self.input_weight,
+            self.recurrent_weight,
+            self.bias,
+            self.projection_weight,
+            self.cell_clip,
+            self.projection_clip,
+        )
+
+    def packed(self) -> kernels.PackedLSTM:
+        """The parameters repacked for inference, made again after any of them has changed."""
+        versions = [(p.data_ptr(), p.dtype, p._version) for p in self.parameters()]
+        if self._packed is None or self._packed[0] != versions:
+            self._packed = None  # freed before the new one takes memory
+            self._packed = (versions, kernels.PackedLSTM(self.weights()))
+        return self._packed[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the repacked weights, which cannot be copied and are made anew."""
+        return {**self.__dict__, "_packed": None}
+
+
+class LSTMStack(nn.Module):
+    """The LSTM layers of one direction.
+
+    Args:
+        config: shape of the whole model.
+        dropout: share of each layer's inputs zeroed in training mode.
+    """
+
+    def __init__(self, config: BiLMConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(LSTMLayer(config) for _ in range(config.n_layers))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, batch_sizes: Sequence[int], state: LSTMState | None = None
+    ) -> tuple[list[Tensor], LSTMState]:
+        """Every layer's outputs.
+
+        Args:
+            x: token vectors (N, projection_dim), packed time-major in this direction's order.
+            batch_sizes: rows alive at each step, non-increasing, N together.
+            state: where each row starts, or None for zeros.
+
+        Returns:
+            One (N, projection_dim) tensor a layer, and the state after each row's last step.
+
+        Raises:
+            ShapeError: x or the state does not fit batch_sizes and the model.
+        """
+        rows = batch_sizes[0] if batch_sizes else 0
+        self._check(x, batch_sizes, rows, state)
+        if state is None:
+            state = self.zero_state(rows, x)
+        if rows == 0:
+            return [x] * len(self.layers), state
+        outputs, h_last, c_last = [], [], []
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, LSTMLayer)
+            x = self.dropout(x)
+            y, h, c = run(x, batch_sizes, state.h[number], state.c[number], layer)
+            x = y + x if self.config.skip_connections and number else y
+            outputs.append(x)
+            h_last.append(h)
+            c_last.append(c)
+        return outputs, LSTMState(torch.stack(h_last), torch.stack(c_last))
+
+    def zero_state(self, rows: int, like: Tensor) -> LSTMState:
+        """The state before anything was read, on the device and in the dtype of `like`."""
+        n = self.config.n_layers
+        return LSTMState(
+            like.new_zeros(n, rows, self.config.projection_dim),
+            like.new_zeros(n, rows, self.config.lstm_dim),
+        )
+
+    def _check(
+        self, x: Tensor, batch_sizes: Sequence[int], rows: int, state: LSTMState | None
+    ) -> None:
+        expected = (sum(batch_sizes), self.config.projection_dim)
+        if tuple(x.shape) != expected:
+            raise ShapeError(f"LSTM input: expected (N, projection_dim) = {expected}, "
+                             f"got {tuple(x.shape)}")  # fmt: skip
+        if state is None:
+            return
+        n = self.config.n_layers
+        for name, tensor, dim in (
+            ("h", state.h, self.config.projection_dim),
+            ("c", state.c, self.config.lstm_dim),
+        ):
+            if tuple(tensor.shape) != (n, rows, dim):
+                raise ShapeError(
+                    f"LSTM state {name}: expected (layers, rows, dim) = {(n, rows, dim)}, "
+                    f"got {tuple(tensor.shape)}"
+                )
