@@ -1,0 +1,137 @@
+"""Write aside and rename: whoever looks at a path sees the earlier output or the new one, whole.
+
+    with replacing_file("vectors.npz") as aside:
+        np.savez(aside, ...)
+    with replacing_folder("model") as aside:
+        (aside / "config.json").write_text(...)
+
+What is written goes to a temporary sibling, is flushed to the disk and renamed at the end of the
+block. If the block raises anything, the temporary is removed and the earlier output left alone.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from relmo.errors import InputError
+
+__all__ = ["replacing_file", "replacing_folder"]
+
+
+@contextmanager
+def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path to write a file to, which takes the place of `path` when the block ends.
+
+    Args:
+        path: the file to make or replace; its folder has to be there. A link is followed.
+
+    Yields:
+        a path beside it with the same suffix, where nothing stands yet.
+
+    Raises:
+        InputError: anything in the block or the renaming failed in the operating system
+            (disk full, no permission, no such folder).
+    """
+    target = Path(os.path.realpath(path))
+    aside = _beside(target)
+    with _explained(path, aside):
+        try:
+            yield aside
+            _flush(aside)
+            aside.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise
+        _flush_folder(target.parent)
+
+
+@contextmanager
+def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """An empty folder to fill, which takes the place of `path` when the block ends.
+
+    Whatever folder stands at `path` is removed then, with everything in it: ask before.
+
+    Args:
+        path: the folder to make or replace, folders above it made as needed. A link is followed.
+
+    Yields:
+        the empty folder, beside it.
+
+    Raises:
+        InputError: as for `replacing_file`, or a file stands at `path`.
+    """
+    target = Path(os.path.realpath(path))
+    aside = _beside(target)
+    with _explained(path, aside):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists() and not target.is_dir():
+                raise InputError(f"cannot write {os.fspath(path)!r}: a file of that name is there")
+            aside.mkdir()
+            yield aside
+            _flush_tree(aside)
+            _swap(aside, target)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        _flush_folder(target.parent)
+
+
+def _beside(target: Path) -> Path:
+    """A name beside `target` that nobody else has: hidden, and of the same suffix."""
+    stem = target.stem[:100]  # a name of 255 bytes has no room for more
+    return target.with_name(f".{stem}.{secrets.token_hex(6)}.aside{target.suffix[:32]}")
+
+
+@contextmanager
+def _explained(path: str | os.PathLike[str], aside: Path) -> Iterator[None]:
+    """Errors of the system as InputErrors, and every InputError names what the user asked for."""
+    try:
+        yield
+    except InputError as error:
+        if str(aside) not in str(error):
+            raise
+        raise InputError(str(error).replace(str(aside), os.fspath(path))) from error
+    except OSError as error:
+        raise InputError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
+
+
+def _swap(aside: Path, target: Path) -> None:
+    """Rename `aside` to `target`; a folder there is set aside first and comes back on failure."""
+    if not target.exists():
+        aside.rename(target)
+        return
+    earlier = _beside(target)
+    target.rename(earlier)
+    try:
+        aside.rename(target)
+    except BaseException:
+        earlier.rename(target)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    """Flush a folder's entries, where the system has such a thing."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _flush_tree(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            _flush(Path(root, name))
+        _flush_folder(Path(root))

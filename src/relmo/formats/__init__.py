@@ -1,0 +1,1 @@
+"""Model files to and from (BiLMConfig, dict of tensors); never builds a network."""

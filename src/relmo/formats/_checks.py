@@ -1,0 +1,210 @@
+"""Strict both ways: every tensor of a file used, every parameter filled, or an error naming them.
+
+`where` begins each message: the format and the file, as in "bilm_hdf5: weights.hdf5".
+"""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relmo.config import BiLMConfig
+from relmo.errors import ConfigError, FormatError, InputError
+from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
+from relmo.text.vocab import Vocabulary
+
+__all__ = [
+    "STORED_DTYPES",
+    "check_checkpoint",
+    "check_finite",
+    "check_names",
+    "check_shapes",
+    "check_tensor_shapes",
+    "check_vocab",
+    "located",
+    "read_json",
+    "softmax_shapes",
+]
+
+STORED_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types that a stored tensor may have; in memory those of half precision become float32."""
+_NAMED = 8
+"""Names written out in one message."""
+_MAX_JSON_BYTES = 2**24
+
+
+def check_names(expected: Iterable[str], found: Collection[str], where: str, asked_by: str) -> None:
+    """Every expected name is found, and no other.
+
+    Args:
+        expected: the names, lazily; it is not read further than the message needs.
+        found: the names in the file.
+        where: the format and the file.
+        asked_by: the file that settles what is expected.
+
+    Raises:
+        FormatError: names are missing or superfluous.
+    """
+    wanted: set[str] = set()
+    missing: list[str] = []
+    for name in expected:
+        wanted.add(name)
+        if name not in found:
+            missing.append(name)
+        if len(missing) > _NAMED:
+            raise FormatError(f"{where}: {_listed(missing)} missing, which {asked_by} asks for")
+    extra = sorted(set(found) - wanted)
+    problems = []
+    if missing:
+        problems.append(f"{_listed(missing)} missing, which {asked_by} asks for")
+    if extra:
+        problems.append(f"{_listed(extra)} not expected from {asked_by}")
+    if problems:
+        raise FormatError(f"{where}: {'; '.join(problems)}")
+
+
+def _listed(names: list[str]) -> str:
+    text = ", ".join(map(repr, names[:_NAMED]))
+    return f"{text} and more" if len(names) > _NAMED else text
+
+
+def check_shapes(
+    expected: Iterable[tuple[str, Shape, str]], found: Mapping[str, Shape | None], where: str
+) -> None:
+    """Each tensor has its shape.
+
+    Args:
+        expected: name, shape, and the setting that the shape comes from.
+        found: the shapes in the file.
+        where: the format and the file.
+
+    Raises:
+        FormatError: a shape differs.
+    """
+    for name, shape, origin in expected:
+        if found[name] != shape:
+            raise FormatError(
+                f"{where}: {name!r} has shape {found[name]}, expected {shape} from {origin}"
+            )
+
+
+def check_finite(name: str, tensor: Tensor, where: str) -> None:
+    """No number is NaN or infinite, else FormatError."""
+    if not bool(torch.isfinite(tensor).all()):
+        n_bad = int((~torch.isfinite(tensor)).sum())
+        raise FormatError(
+            f"{where}: {name!r} holds {n_bad} numbers that are NaN or infinite, expected none"
+        )
+
+
+def check_vocab(config: BiLMConfig, vocab: Vocabulary | None, where: str) -> None:
+    """A word-input model's vocabulary has one word for each row, else FormatError."""
+    if vocab is not None and config.n_words is not None and len(vocab) != config.n_words:
+        raise FormatError(
+            f"{where}: {len(vocab)} words, expected {config.n_words}, one for each row of the "
+            "word embedding"
+        )
+
+
+def softmax_shapes(config: BiLMConfig, n_words: int) -> Iterable[tuple[str, Shape]]:
+    """Name and shape of the tensors of the output layer over `n_words` words."""
+    return (("weight", (n_words, config.projection_dim)), ("bias", (n_words,)))
+
+
+def check_tensor_shapes(
+    expected: Iterable[tuple[str, Shape]],
+    found: Mapping[str, Shape],
+    where: str,
+    asked_by: str,
+) -> dict[str, Shape]:
+    """Exactly the expected names are found, in the expected shapes.
+
+    Args:
+        expected: name and shape, lazily; not read further than a message needs.
+        found: the shapes by name.
+        where: the format and the file.
+        asked_by: the file that settles what is expected.
+
+    Returns:
+        the expected names and shapes, in their order.
+
+    Raises:
+        FormatError: a tensor is missing, superfluous or of another shape.
+    """
+    shapes = dict(islice(expected, len(found) + _NAMED + 1))  # enough to tell what is missing
+    check_names(shapes, found, where, asked_by)
+    check_shapes(((name, shape, asked_by) for name, shape in shapes.items()), found, where)
+    return shapes
+
+
+def check_checkpoint(checkpoint: Checkpoint, where: str) -> None:
+    """A checkpoint about to be written is whole.
+
+    Raises:
+        FormatError: a tensor is missing, superfluous, of another shape, not of floating point or
+            not finite, or the vocabulary does not fit.
+    """
+    config, vocab, softmax = checkpoint.config, checkpoint.vocab, checkpoint.softmax
+    check_vocab(config, vocab, f"{where}: vocab")
+    _check_tensors(parameter_shapes(config), checkpoint.tensors, where, "its config")
+    if softmax is not None:
+        if vocab is None:
+            raise FormatError(f"{where}: softmax: expected a vocab with it, got None")
+        shapes = softmax_shapes(config, len(vocab))
+        _check_tensors(shapes, softmax, f"{where}: softmax", "its config and vocab")
+
+
+def _check_tensors(
+    expected: Iterable[tuple[str, Shape]], tensors: Mapping[str, Tensor], where: str, origin: str
+) -> None:
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    check_tensor_shapes(expected, found, where, origin)
+    for name, tensor in tensors.items():
+        if tensor.dtype not in STORED_DTYPES:
+            raise FormatError(
+                f"{where}: {name!r} is {tensor.dtype}, expected one of "
+                f"{', '.join(map(str, STORED_DTYPES))}"
+            )
+        check_finite(name, tensor, where)
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """A ConfigError in the block says where."""
+    try:
+        yield
+    except ConfigError as error:
+        message = str(error)
+        raise ConfigError(
+            message if message.startswith(where) else f"{where}: {message}"
+        ) from error
+
+
+def read_json(path: Path, where: str) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        InputError: there is no such file, or it cannot be opened.
+        FormatError: it is not UTF-8, not JSON or not an object.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
+    if len(data) > _MAX_JSON_BYTES:
+        raise FormatError(f"{where}: expected a JSON object, got more than {_MAX_JSON_BYTES} bytes")
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{where}: is not UTF-8 at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{where}: expected a JSON object, got {type(value).__name__}")
+    return value

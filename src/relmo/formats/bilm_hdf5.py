@@ -1,0 +1,246 @@
+"""The format of bilm-tf and AllenNLP: options.json and one HDF5 file of weights.
+
+A folder with both, or the two files given. A word-input model, and no other, needs the vocabulary:
+vocab.txt (or .gz) beside the weights. The softmax has no place in this format.
+"""
+
+import io
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from relmo.config import BiLMConfig
+from relmo.errors import FormatError, InputError
+from relmo.formats import _checks
+from relmo.formats._bilm_options import config_from_options, has_characters, options_from_config
+from relmo.formats._bilm_table import Row, bilm_table
+from relmo.formats._write import model_folder
+from relmo.formats.checkpoint import Checkpoint
+from relmo.text.chars import N_CHARACTERS
+from relmo.text.vocab import Vocabulary
+
+__all__ = ["NAME", "read", "read_folder", "why_not", "write"]
+
+logger = logging.getLogger(__name__)
+
+NAME = "bilm_hdf5"
+OPTIONS, WEIGHTS, VOCABS = "options.json", "weights.hdf5", ("vocab.txt", "vocab.txt.gz")
+_SUFFIXES = (".hdf5", ".h5")
+_MOST_COMPRESSED = 100
+"""A file of weights that declares more bytes for each of its own is not one."""
+
+
+def why_not(path: Path) -> str | None:
+    """Why `path` is no folder of this format, or None where it is one."""
+    try:
+        _pair(path)
+    except FormatError as error:
+        return str(error)
+    return None
+
+
+def read_folder(folder: str | os.PathLike[str]) -> Checkpoint:
+    """Read a folder that holds one options file and one HDF5 file.
+
+    Raises:
+        FormatError: as `read`, or the folder has none or several of a kind.
+    """
+    folder = Path(folder)
+    try:
+        options, weights = _pair(folder)
+    except FormatError as error:
+        raise FormatError(f"{NAME}: '{folder}': {error}") from error
+    return read(options, weights)
+
+
+def _pair(folder: Path) -> tuple[Path, Path]:
+    if not folder.is_dir():
+        raise FormatError("it is not a folder")
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    options = [name for name in names if "options" in name and name.endswith(".json")]
+    if OPTIONS in options:
+        options = [OPTIONS]
+    weights = [name for name in names if name.lower().endswith(_SUFFIXES)]
+    for found, kind in ((options, "*options*.json"), (weights, "*.hdf5 or *.h5")):
+        if not found:
+            raise FormatError(f"it has no {kind}")
+        if len(found) > 1:
+            raise FormatError(
+                f"it has {len(found)} files {kind} ({', '.join(found)}), expected one; give "
+                "options= and weights="
+            )
+    return folder / options[0], folder / weights[0]
+
+
+def read(
+    options: str | os.PathLike[str],
+    weights: str | os.PathLike[str],
+    vocab: str | os.PathLike[str] | None = None,
+) -> Checkpoint:
+    """Read an options file and a file of weights.
+
+    Args:
+        options: options.json.
+        weights: the HDF5 file.
+        vocab: the words, one a line; None: vocab.txt or vocab.txt.gz beside the weights, if there.
+
+    Raises:
+        InputError: a file is missing or cannot be opened.
+        ConfigError: the options lack a key or contradict themselves.
+        FormatError: a file is truncated, foreign, or not what the options say.
+    """
+    options, weights = Path(options), Path(weights)
+    where = f"{NAME}: {weights}"
+    settings = _checks.read_json(options, f"{NAME}: {options}")
+    with _opened(weights, where) as file:
+        found = _datasets(file, where)
+        n_words = None if has_characters(settings) else _n_words(found, where, options.name)
+        config = config_from_options(settings, f"{NAME}: {options}", n_words)
+        rows = _checked_rows(config, found, where, options.name)
+        _check_storage(found, where, weights.stat().st_size)
+        tensors: dict[str, Tensor] = {}
+        for row in rows:
+            tensor = _tensor(found[row.dataset], row.dataset, where)
+            tensors.update(zip(row.parameters, row.layout.split(tensor), strict=True))
+    words = _read_vocab(vocab, weights.parent)
+    _checks.check_vocab(config, words, f"{NAME}: {vocab or weights.parent / VOCABS[0]}")
+    return Checkpoint(config=config, tensors=tensors, vocab=words, format=NAME, source=weights)
+
+
+def _read_vocab(path: str | os.PathLike[str] | None, folder: Path) -> Vocabulary | None:
+    if path is not None:
+        return Vocabulary.read(path)
+    beside = [folder / name for name in VOCABS if (folder / name).exists()]
+    return Vocabulary.read(beside[0]) if beside else None
+
+
+@contextmanager
+def _opened(path: Path, where: str) -> Iterator[h5py.File]:
+    if not path.is_file():
+        reason = "it is a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{where}: cannot be read: {reason}")
+    try:
+        # best-effort: file systems that cannot lock, and folders that cannot be written, serve too
+        with h5py.File(path, "r", locking="best-effort") as file:
+            yield file
+    except PermissionError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(
+            f"{where}: cannot be read as HDF5 (truncated, or another kind of file): "
+            f"{' '.join(str(error).split())}"
+        ) from error
+
+
+def _datasets(file: h5py.File, where: str) -> dict[str, h5py.Dataset]:
+    found: dict[str, h5py.Dataset] = {}
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+        elif not isinstance(item, h5py.Group):
+            raise FormatError(f"{where}: {name!r} is a {type(item).__name__}, expected a dataset")
+
+    file.visititems(visit)
+    return found
+
+
+def _n_words(found: Mapping[str, h5py.Dataset], where: str, options: str) -> int:
+    """Rows of the embedding of a word-input model: the options do not say it."""
+    if "embedding" not in found:
+        raise FormatError(
+            f"{where}: 'embedding' missing, which {options} asks for, as it has no 'char_cnn'; "
+            f"the file has {', '.join(map(repr, list(found)[:4])) or 'no dataset'}"
+        )
+    shape = found["embedding"].shape
+    if shape is None or len(shape) != 2 or not shape[0]:
+        raise FormatError(f"{where}: 'embedding' has shape {shape}, expected (words, dim)")
+    return int(shape[0])
+
+
+def _checked_rows(
+    config: BiLMConfig, found: Mapping[str, h5py.Dataset], where: str, options: str
+) -> list[Row]:
+    """The rows of the table, each known to have its dataset, in its shape, of floating point."""
+    characters = found["char_embed"].shape if "char_embed" in found else None
+    mask_row = characters is not None and characters[:1] == (N_CHARACTERS + 1,)
+    names = (row.dataset for row in bilm_table(config))
+    _checks.check_names(names, found, where, options)
+    rows = list(bilm_table(config, mask_row=mask_row))
+    shapes = ((row.dataset, row.shape, f"{options} {row.origin}") for row in rows)
+    _checks.check_shapes(shapes, {name: item.shape for name, item in found.items()}, where)
+    for name, item in found.items():
+        if item.dtype.kind != "f" or item.dtype.itemsize not in (2, 4, 8):
+            raise FormatError(f"{where}: {name!r} is {item.dtype}, expected float32")
+    return rows
+
+
+def _check_storage(found: Mapping[str, h5py.Dataset], where: str, file_bytes: int) -> None:
+    """The numbers are in the file: a dataset that was declared only reads as zeros of any size."""
+    for name, item in found.items():
+        if not item.id.get_storage_size():
+            raise FormatError(f"{where}: {name!r} was declared as {item.shape} but never written")
+    declared = sum(math.prod(item.shape) * item.dtype.itemsize for item in found.values())
+    if declared > _MOST_COMPRESSED * file_bytes:
+        raise FormatError(
+            f"{where}: declares {declared} bytes of numbers in {file_bytes} bytes, expected at "
+            f"most {_MOST_COMPRESSED} times its size"
+        )
+
+
+def _tensor(dataset: h5py.Dataset, name: str, where: str) -> Tensor:
+    """The dataset as float32, float64 kept."""
+    kept = np.float64 if dataset.dtype.itemsize == 8 else np.float32
+    values = np.empty(dataset.shape, kept)
+    dataset.read_direct(values)
+    tensor = torch.from_numpy(values)
+    _checks.check_finite(name, tensor, where)
+    return tensor
+
+
+def write(
+    checkpoint: Checkpoint, folder: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Write options.json and weights.hdf5, and vocab.txt where there is one: all of it or nothing.
+
+    Args:
+        checkpoint: the model; its softmax and card have no place in this format.
+        folder: where; nothing, an empty folder or an earlier export may be there.
+        overwrite: replace any other folder too, with everything in it.
+
+    Raises:
+        FormatError: the checkpoint is not whole (see `Checkpoint`).
+        InputError: something else stands there, or the folder cannot be written (disk full).
+    """
+    _checks.check_checkpoint(checkpoint, f"{NAME}: checkpoint for '{os.fspath(folder)}'")
+    if checkpoint.softmax is not None:
+        logger.info("%s: the softmax is left out, the format has no place for it", NAME)
+    own = frozenset({OPTIONS, WEIGHTS, VOCABS[0]})
+    with model_folder(folder, own=own, why_not=why_not, overwrite=overwrite) as aside:
+        text = json.dumps(options_from_config(checkpoint.config), indent=2) + "\n"
+        (aside / OPTIONS).write_text(text, encoding="utf-8")
+        # Built in memory: HDF5 left with a full disk cannot be closed, and crashes the process.
+        (aside / WEIGHTS).write_bytes(_hdf5_image(checkpoint))
+        if checkpoint.vocab is not None:
+            checkpoint.vocab.write(aside / VOCABS[0])
+
+
+def _hdf5_image(checkpoint: Checkpoint) -> memoryview:
+    """The bytes of the HDF5 file."""
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        for row in bilm_table(checkpoint.config):
+            parts = [checkpoint.tensors[name].detach().cpu() for name in row.parameters]
+            tensor = row.layout.join(parts)
+            kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+            file.create_dataset(row.dataset, data=tensor.to(kept).numpy())
+    return image.getbuffer()

@@ -1,0 +1,70 @@
+"""What every format reads and writes: a configuration, its tensors, and what comes with them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.text.chars import N_CHARACTERS
+from relmo.text.vocab import Vocabulary
+
+__all__ = ["Checkpoint", "Shape", "parameter_shapes"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A model as it lies in files; no network is built."""
+
+    config: BiLMConfig
+    """The shape of the biLM."""
+    tensors: dict[str, Tensor]
+    """Every parameter by its name in `relmo.nn`, float32 (float64 where it was stored so)."""
+    vocab: Vocabulary | None = None
+    """The words of a word-input model or of the softmax."""
+    softmax: dict[str, Tensor] | None = None
+    """The language model's output layer: "weight" (V, P) and "bias" (V,)."""
+    card: str | None = None
+    """The model card, Markdown."""
+    format: str
+    """Name of the format it was read from."""
+    source: Path
+    """The folder or file it was read from."""
+
+
+def parameter_shapes(config: BiLMConfig) -> Iterator[tuple[str, Shape]]:
+    """Name and shape of each parameter of the biLM, as in the state_dict of `relmo.nn.bilm.BiLM`.
+
+    Lazy, so that a file that asks for a billion layers costs nothing.
+    """
+    if config.char_cnn is None:
+        yield "token_encoder.embedding", (config.n_words or 0, config.projection_dim)
+    else:
+        yield from _char_cnn_shapes(config, config.char_cnn)
+    p, d = config.projection_dim, config.lstm_dim
+    for direction in ("forward_lstm", "backward_lstm"):
+        for layer in range(config.n_layers):
+            prefix = f"{direction}.layers.{layer}"
+            yield f"{prefix}.input_weight", (p, 4 * d)
+            yield f"{prefix}.recurrent_weight", (p, 4 * d)
+            yield f"{prefix}.bias", (4 * d,)
+            if config.has_lstm_projection:
+                yield f"{prefix}.projection_weight", (d, p)
+
+
+def _char_cnn_shapes(config: BiLMConfig, cnn: CharCNNConfig) -> Iterator[tuple[str, Shape]]:
+    c, f = cnn.embedding_dim, cnn.n_filters
+    yield "token_encoder.char_embedding", (N_CHARACTERS, c)
+    for i, (width, number) in enumerate(cnn.filters):
+        yield f"token_encoder.convolutions.{i}.weight", (width, c, number)
+        yield f"token_encoder.convolutions.{i}.bias", (number,)
+    for k in range(cnn.n_highway):
+        for part in ("transform", "gate"):
+            yield f"token_encoder.highways.{k}.{part}_weight", (f, f)
+            yield f"token_encoder.highways.{k}.{part}_bias", (f,)
+    if config.has_char_projection:
+        yield "token_encoder.projection.weight", (f, config.projection_dim)
+        yield "token_encoder.projection.bias", (config.projection_dim,)

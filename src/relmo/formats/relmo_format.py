@@ -1,0 +1,214 @@
+"""relmo's own format: a folder.
+
+config.json           {"format": "relmo", "version": 1, "bilm": {...}}, the fields of BiLMConfig
+model.safetensors     every parameter by its name in relmo.nn; half precision allowed
+softmax.safetensors   the language model's output layer, "weight" (V, P) and "bias" (V,), or none
+vocab.txt             one word a line, or none
+README.md             the model card, or none
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from relmo.config import BiLMConfig
+from relmo.errors import ConfigError, FormatError, InputError, RelmoError
+from relmo.formats import _checks
+from relmo.formats._write import model_folder
+from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
+from relmo.text.vocab import Vocabulary
+
+__all__ = ["NAME", "VERSION", "read", "why_not", "write"]
+
+NAME = "relmo"
+VERSION = 1
+CONFIG, MODEL, SOFTMAX = "config.json", "model.safetensors", "softmax.safetensors"
+VOCAB, CARD = "vocab.txt", "README.md"
+_STORED = {"F16", "BF16", "F32", "F64"}
+
+
+def why_not(path: Path) -> str | None:
+    """Why `path` is no relmo model, or None where it is one."""
+    if not path.is_dir():
+        return "it is not a folder"
+    if not (path / CONFIG).is_file():
+        return f"it has no {CONFIG}"
+    try:
+        config = _checks.read_json(path / CONFIG, CONFIG)
+    except RelmoError as error:
+        return str(error)
+    if config.get("format") != NAME:
+        return f"{CONFIG}: 'format' is {config.get('format')!r}, expected {NAME!r}"
+    return None
+
+
+def read(folder: str | os.PathLike[str]) -> Checkpoint:
+    """Read a model folder.
+
+    Raises:
+        InputError: there is no such folder, or a file cannot be opened.
+        ConfigError: config.json has an unknown, missing or impossible key.
+        FormatError: a file is missing, truncated, foreign, or not what config.json says.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{NAME}: '{folder}' is not a folder")
+    config = _read_config(folder)
+    tensors = _read_tensors(folder / MODEL, parameter_shapes(config))
+    vocab = Vocabulary.read(folder / VOCAB) if (folder / VOCAB).exists() else None
+    _checks.check_vocab(config, vocab, f"{NAME}: {folder / VOCAB}")
+    softmax = None
+    if (folder / SOFTMAX).exists():
+        softmax = _read_tensors(folder / SOFTMAX, _softmax_shapes(folder, config, vocab))
+    return Checkpoint(
+        config=config,
+        tensors=tensors,
+        vocab=vocab,
+        softmax=softmax,
+        card=_read_card(folder / CARD) if (folder / CARD).exists() else None,
+        format=NAME,
+        source=folder,
+    )
+
+
+def write(
+    checkpoint: Checkpoint,
+    folder: str | os.PathLike[str],
+    dtype: torch.dtype | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a model folder: all of it or nothing.
+
+    Args:
+        checkpoint: the model.
+        folder: where; nothing, an empty folder or an earlier relmo model may be there.
+        dtype: floating-point type of the stored numbers, such as torch.float16; None: as they are.
+        overwrite: replace any other folder too, with everything in it.
+
+    Raises:
+        FormatError: the checkpoint is not whole (see `Checkpoint`).
+        InputError: something else stands there, a number is too large for `dtype`, or the folder
+            cannot be written (disk full).
+    """
+    if dtype is not None and dtype not in _checks.STORED_DTYPES:
+        known = ", ".join(map(str, _checks.STORED_DTYPES))
+        raise InputError(f"{NAME}: dtype is {dtype}, expected one of {known}")
+    _checks.check_checkpoint(checkpoint, f"{NAME}: checkpoint for '{os.fspath(folder)}'")
+    own = frozenset({CONFIG, MODEL, SOFTMAX, VOCAB, CARD})
+    with model_folder(folder, own=own, why_not=why_not, overwrite=overwrite) as aside:
+        config = {"format": NAME, "version": VERSION, "bilm": checkpoint.config.to_dict()}
+        text = json.dumps(config, indent=2) + "\n"
+        (aside / CONFIG).write_text(text, encoding="utf-8")
+        _write_tensors(checkpoint.tensors, aside / MODEL, dtype, folder)
+        if checkpoint.softmax is not None:
+            _write_tensors(checkpoint.softmax, aside / SOFTMAX, dtype, folder)
+        if checkpoint.vocab is not None:
+            checkpoint.vocab.write(aside / VOCAB)
+        if checkpoint.card is not None:
+            (aside / CARD).write_bytes(checkpoint.card.encode("utf-8"))
+
+
+def _read_config(folder: Path) -> BiLMConfig:
+    path = folder / CONFIG
+    where = f"{NAME}: {path}"
+    if not path.is_file():
+        raise FormatError(f"{NAME}: '{folder}' has no {CONFIG}")
+    values = _checks.read_json(path, where)
+    if values.get("format") != NAME:
+        raise FormatError(f"{where}: 'format' is {values.get('format')!r}, expected {NAME!r}")
+    if values.get("version") != VERSION:
+        raise FormatError(
+            f"{where}: 'version' is {values.get('version')!r}, expected {VERSION}; a newer relmo "
+            "may have written it"
+        )
+    unknown = sorted(set(values) - {"format", "version", "bilm"})
+    if unknown:
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; expected format, version, bilm")
+    if not isinstance(values.get("bilm"), dict):
+        raise ConfigError(f"{where}: 'bilm' is {values.get('bilm')!r}, expected an object")
+    with _checks.located(where):
+        return BiLMConfig.from_dict(values["bilm"], f"{where}: bilm")
+
+
+def _softmax_shapes(
+    folder: Path, config: BiLMConfig, vocab: Vocabulary | None
+) -> Iterable[tuple[str, Shape]]:
+    if vocab is None:
+        raise FormatError(f"{NAME}: {folder / SOFTMAX}: expected {VOCAB} beside it, found none")
+    return _checks.softmax_shapes(config, len(vocab))
+
+
+def _read_card(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise InputError(f"{NAME}: {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{NAME}: {path}: is not UTF-8 at byte {error.start}") from error
+
+
+def _read_tensors(path: Path, expected: Iterable[tuple[str, Shape]]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, looked at in its header before any is loaded."""
+    where = f"{NAME}: {path}"
+    if not path.is_file():
+        raise FormatError(f"{NAME}: '{path.parent}' has no {path.name}")
+    with _opened(path, where) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        shapes = {name: tuple(slice_.get_shape()) for name, slice_ in slices.items()}
+        wanted = _checks.check_tensor_shapes(expected, shapes, where, CONFIG)
+        for name, slice_ in slices.items():
+            if slice_.get_dtype() not in _STORED:
+                raise FormatError(
+                    f"{where}: {name!r} is {slice_.get_dtype()}, expected one of "
+                    f"{', '.join(sorted(_STORED))}"
+                )
+        tensors = {}
+        for name in wanted:
+            tensor = file.get_tensor(name)
+            # a copy: what get_tensor gives may look into the file, which may be replaced
+            kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+            tensors[name] = tensor.to(kept, copy=True)
+            _checks.check_finite(name, tensors[name], where)
+    return tensors
+
+
+@contextmanager
+def _opened(path: Path, where: str) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            yield file
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise FormatError(
+            f"{where}: cannot be read as safetensors (truncated, or another kind of file): "
+            f"{' '.join(str(error).split())}"
+        ) from error
+
+
+def _write_tensors(
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    dtype: torch.dtype | None,
+    folder: str | os.PathLike[str],
+) -> None:
+    stored = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().to("cpu", dtype or tensor.dtype)
+        if bool((torch.isinf(value) & torch.isfinite(tensor.to("cpu"))).any()):
+            raise InputError(
+                f"cannot write '{os.fspath(folder)}' as {dtype}: {name!r} holds numbers of up to "
+                f"{float(tensor.abs().max()):g}, expected at most {torch.finfo(value.dtype).max:g}"
+            )
+        stored[name] = value.clone(memory_format=torch.contiguous_format)  # no storage shared
+    try:
+        save_file(stored, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise InputError(f"cannot write '{os.fspath(folder)}': {error}") from error

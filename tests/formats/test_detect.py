@@ -1,0 +1,69 @@
+"""Which format a path is in, and what is said where it is in none."""
+
+from pathlib import Path
+
+import pytest
+
+from relmo.errors import FormatError, InputError
+from relmo.formats import detect, relmo_format
+from tests.formats.helpers import assert_same, random_checkpoint, save_random
+
+
+def test_each_format_is_known_by_what_lies_in_the_folder(tmp_path: Path):
+    checkpoint = random_checkpoint(tmp_path / "hdf5")
+    relmo_format.write(checkpoint, tmp_path / "relmo")
+    assert [candidate.name for candidate in detect.FORMATS] == ["relmo", "bilm_hdf5"]
+    for name, folder in (("relmo", "relmo"), ("bilm_hdf5", "hdf5")):
+        found = detect.read(tmp_path / folder)
+        assert found.format == name
+        assert_same(found, checkpoint)
+
+
+def test_the_two_files_may_be_given(goldens: Path):
+    folder = goldens / "allennlp"
+    checkpoint = detect.read(options=folder / "options.json", weights=folder / "lm_weights.hdf5")
+    assert checkpoint.config.n_layers == 2
+
+
+def test_where_nothing_fits_each_format_says_why(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model": "other"}')
+    (tmp_path / "options.json").write_text("{}")
+    with pytest.raises(FormatError) as caught:
+        detect.read(tmp_path)
+    assert str(caught.value) == (
+        f"'{tmp_path}' is no model that relmo reads: relmo: config.json: 'format' is None, "
+        "expected 'relmo'; bilm_hdf5: it has no *.hdf5 or *.h5"
+    )
+
+
+def test_a_file_is_no_folder(tmp_path: Path):
+    save_random(tmp_path)
+    with pytest.raises(FormatError, match="relmo: it is not a folder; bilm_hdf5: it is not a"):
+        detect.read(tmp_path / "weights.hdf5")
+
+
+def test_a_training_run_leads_to_its_best_model(tmp_path: Path):
+    relmo_format.write(random_checkpoint(tmp_path / "source"), tmp_path / "run" / "best")
+    (tmp_path / "run" / "config.json").write_text('{"preset": "mini"}')
+    with pytest.raises(FormatError, match=r"training run.*give '.*run/best'"):
+        detect.read(tmp_path / "run")
+
+
+def test_nothing_there_is_an_input_error(tmp_path: Path):
+    with pytest.raises(InputError, match="nowhere"):
+        detect.read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"options": "options.json"},
+        {"weights": "weights.hdf5"},
+        {"path": "m", "options": "options.json"},
+        {"path": "m", "options": "options.json", "weights": "weights.hdf5"},
+    ],
+)
+def test_arguments_that_do_not_go_together(arguments: dict[str, str]):
+    with pytest.raises(InputError, match="options= and weights="):
+        detect.read(**arguments)
