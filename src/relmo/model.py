@@ -1,0 +1,350 @@
+"""Elmo, the façade: sentences in, vectors out."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from relmo.config import BiLMConfig
+from relmo.errors import ConfigError, FormatError, InputError
+from relmo.formats import detect, relmo_format
+from relmo.formats.checkpoint import Checkpoint
+from relmo.nn.bilm import BiLM, PackedIndex
+from relmo.text import batching
+from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
+from relmo.text.vocab import Vocabulary
+from relmo.token_table import TokenTable
+
+__all__ = ["BOX", "CheckpointInfo", "Elmo", "Layers", "load"]
+
+BOX = Path(__file__).parent / "box"
+"""The folder of the model that comes with the package."""
+
+Sentence = str | Sequence[str]
+Layers = Literal["average", "all", "top", "token"] | int | Sequence[float]
+Array = npt.NDArray[np.float32]
+
+_WINDOW_BATCHES = 4  # batches' worth of sentences read ahead and sorted by length together
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointInfo:
+    """Where a model came from."""
+
+    format: str
+    """Name of its file format."""
+    source: Path
+    """Its folder or weights file."""
+    card: str | None
+    """Its model card, as Markdown."""
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    options: str | Path | None = None,
+    weights: str | Path | None = None,
+    device: str | torch.device = "cpu",
+) -> "Elmo":
+    """Load an ELMo.
+
+    Args:
+        path: a model's folder; None: the model in the box.
+        options: options.json of an AllenNLP or bilm-tf model, given together with `weights`.
+        weights: its HDF5 file.
+        device: where it shall compute, such as "cpu" or "cuda".
+
+    Raises:
+        FormatError: not a model, or one whose files contradict each other.
+        InputError: a path that does not exist.
+    """
+    if path is None and options is None and weights is None:
+        path = BOX
+    checkpoint = detect.read(path, options=options, weights=weights)
+    return Elmo.from_checkpoint(checkpoint).to(device)
+
+
+class Elmo:
+    """A biLM with everything around it: characters, batches, layers.
+
+    A sentence is a list of tokens, or a string that is split on white space. Each starts from a
+    zero state: its vectors are the same alone, in any batch, in any order, and twice in a row (to
+    float rounding).
+
+    Args:
+        bilm: the network.
+        vocab: words of its softmax; the words it knows where it is a word-input model.
+        softmax: `weight` (n_words, projection_dim) and `bias` (n_words,) of the language model.
+        info: where it came from.
+        token_budget: tokens computed together, marks counted; bounds memory.
+        cache_size: distinct words whose token vectors are kept from call to call.
+    """
+
+    def __init__(
+        self,
+        bilm: BiLM,
+        *,
+        vocab: Vocabulary | None = None,
+        softmax: dict[str, Tensor] | None = None,
+        info: CheckpointInfo | None = None,
+        token_budget: int = 8192,
+        cache_size: int = 32768,
+    ) -> None:
+        if bilm.config.n_words is not None and (vocab is None or len(vocab) != bilm.config.n_words):
+            raise ConfigError(
+                f"a word-input model of {bilm.config.n_words} words needs a vocabulary of as many, "
+                f"got {'none' if vocab is None else len(vocab)}; put its vocab.txt beside it"
+            )
+        self.bilm = bilm.eval().requires_grad_(False)
+        self.vocab = vocab
+        self.softmax = softmax
+        self.checkpoint_info = info
+        self.token_budget = token_budget
+        self.tokens = TokenTable(bilm, vocab, cache_size)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        """The network of a file's contents.
+
+        Raises:
+            FormatError: a tensor too many or too few for the configuration.
+        """
+        with torch.device("meta"):
+            bilm = BiLM(checkpoint.config)
+        try:
+            bilm.load_state_dict(checkpoint.tensors, strict=True, assign=True)
+        except RuntimeError as error:
+            raise FormatError(f"{checkpoint.format}: {checkpoint.source}: {error}") from error
+        info = CheckpointInfo(
+            format=checkpoint.format, source=checkpoint.source, card=checkpoint.card
+        )
+        return cls(bilm, vocab=checkpoint.vocab, softmax=checkpoint.softmax, info=info)
+
+    @property
+    def config(self) -> BiLMConfig:
+        """The model's shape."""
+        return self.bilm.config
+
+    @property
+    def n_layers(self) -> int:
+        """Layers of vectors: the token layer and each LSTM layer."""
+        return self.config.n_layers + 1
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector: twice the projection, one half a direction."""
+        return self.config.dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.bilm.parameters()).device
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the network; returns self."""
+        self.bilm.to(device)
+        self.tokens.clear()
+        return self
+
+    def __repr__(self) -> str:
+        source = self.checkpoint_info.source if self.checkpoint_info else "new"
+        return f"Elmo(n_layers={self.n_layers}, dim={self.dim}, source={str(source)!r})"
+
+    def embed(
+        self, sentences: Iterable[Sentence], layers: Layers = "average", *,
+        token_budget: int | None = None,
+    ) -> list[Array]:  # fmt: skip
+        """Vectors for every token.
+
+        Args:
+            sentences: lists of tokens, or strings that are split on white space.
+            layers: "average" of the layers; "all"; "top"; "token"; a layer's number, 0 the token
+                layer; or one weight a layer: the sum of the layers so weighted (equation 1, the
+                softmax and gamma being the caller's).
+            token_budget: tokens computed together; None: the model's.
+
+        Returns:
+            For each sentence a float32 array (tokens, dim), or (n_layers, tokens, dim) for "all".
+
+        Raises:
+            InputError: `layers` is none of these, or `sentences` is a single string.
+        """
+        return list(self.embed_stream(sentences, layers, token_budget=token_budget))
+
+    def embed_stream(
+        self, sentences: Iterable[Sentence], layers: Layers = "average", *,
+        token_budget: int | None = None,
+    ) -> Iterator[Array]:  # fmt: skip
+        """`embed`, lazily: arrays in order, a few batches' worth of sentences in memory.
+
+        Args, Raises: see `embed`; errors of arguments are raised at the call.
+        """
+        if isinstance(sentences, str):
+            raise InputError(
+                "sentences is one string; give a list of sentences, such as [sentence]"
+            )
+        combine = _combination(layers, self.n_layers)
+        budget = self.token_budget if token_budget is None else token_budget
+        if budget < 1:
+            raise InputError(f"token_budget must be at least 1, got {budget}")
+        return self._stream(sentences, combine, budget)
+
+    def encode(
+        self, sentences: Iterable[Sentence], layers: Layers = "average", *,
+        token_budget: int | None = None,
+    ) -> Array:  # fmt: skip
+        """One vector a sentence: the mean over its tokens; zeros for a sentence without tokens.
+
+        Args, Raises: see `embed`.
+
+        Returns:
+            float32 (n_sentences, dim), or (n_sentences, n_layers, dim) for "all".
+        """
+        shape = (self.n_layers, self.dim) if _is(layers, "all") else (self.dim,)
+        means = [
+            vectors.mean(axis=-2) if vectors.shape[-2] else np.zeros(shape, np.float32)
+            for vectors in self.embed_stream(sentences, layers, token_budget=token_budget)
+        ]
+        return np.stack(means) if means else np.zeros((0, *shape), np.float32)
+
+    def checkpoint(self) -> Checkpoint:
+        """The model as the formats write it."""
+        info = self.checkpoint_info
+        return Checkpoint(
+            config=self.config,
+            tensors={name: t.detach().cpu() for name, t in self.bilm.state_dict().items()},
+            vocab=self.vocab,
+            softmax=self.softmax,
+            card=info.card if info else None,
+            format=info.format if info else "relmo",
+            source=info.source if info else Path(),
+        )
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model in relmo's format; the folder appears whole or not at all.
+
+        Raises:
+            InputError: the folder holds something and `overwrite` is not given, or cannot be
+                written.
+        """
+        relmo_format.write(self.checkpoint(), Path(folder), overwrite=overwrite)
+
+    def _stream(
+        self, sentences: Iterable[Sentence], combine: "_Combine", budget: int
+    ) -> Iterator[Array]:
+        tokenised = (_tokens(sentence, n) for n, sentence in enumerate(sentences))
+        for group in batching.window(tokenised, _WINDOW_BATCHES * budget):
+            vectors: list[Array | None] = [None] * len(group)
+            for batch in batching.length_batches([len(s) + 2 for s in group], budget):
+                arrays = self._embed_batch([group[number] for number in batch], combine)
+                for number, array in zip(batch, arrays, strict=True):
+                    vectors[number] = array
+            for vector in vectors:
+                assert vector is not None  # every sentence is in one batch
+                yield vector
+
+    def _embed_batch(self, batch: list[list[str]], combine: "_Combine") -> Iterator[Array]:
+        """Arrays (..., tokens, dim) of sentences of falling length."""
+        layers, lengths = self.run(batch)
+        combined = combine(layers).cpu().numpy()  # (..., N, dim)
+        stop = 0
+        for length in lengths:
+            start, stop = stop, stop + int(length)
+            # A copy without the marks, so that one sentence kept does not keep its whole batch.
+            yield combined[..., start + 1 : stop - 1, :].copy()
+
+    def run(self, batch: Sequence[Sequence[str]]) -> tuple[tuple[Tensor, ...], list[int]]:
+        """The layers of a batch, the sentence marks included.
+
+        Args:
+            batch: sentences of falling length.
+
+        Returns:
+            n_layers tensors (N, dim), sentence after sentence, and each sentence's tokens with
+            its two marks. There is a graph where the network's parameters require gradients.
+        """
+        flat: list[str] = []
+        for sentence in batch:
+            self.tokens.tell_of_marks(sentence)
+            flat += [BOS_TOKEN, *sentence, EOS_TOKEN]
+        lengths = [len(sentence) + 2 for sentence in batch]
+        index = packed_index(lengths, self.device)
+        if torch.is_grad_enabled() and any(p.requires_grad for p in self.bilm.parameters()):
+            places: dict[str, int] = {}
+            rows = [places.setdefault(token, len(places)) for token in flat]
+            encoded = self.tokens.encode(list(places))
+            return self.bilm(encoded[torch.tensor(rows, device=self.device)], index).layers, lengths
+        with torch.no_grad():
+            return self.bilm(self.tokens.vectors(flat), index).layers, lengths
+
+
+_Combine = Callable[[tuple[Tensor, ...]], Tensor]
+
+
+def packed_index(lengths: Sequence[int], device: torch.device | str = "cpu") -> PackedIndex:
+    """The layout of a batch whose sentences have these lengths, falling, marks counted."""
+    packing = batching.pack(lengths)
+    return PackedIndex(
+        packing.batch_sizes,
+        *(
+            torch.from_numpy(positions).to(device)
+            for positions in (
+                packing.forward,
+                packing.backward,
+                packing.unpack_forward,
+                packing.unpack_backward,
+            )
+        ),
+    )
+
+
+def _tokens(sentence: Sentence, number: int) -> list[str]:
+    if isinstance(sentence, str):
+        return sentence.split()
+    tokens = list(sentence)
+    for token in tokens:
+        if not isinstance(token, str):
+            raise InputError(
+                f"sentence {number}: expected tokens of type str, got {type(token).__name__}"
+            )
+    return tokens
+
+
+def _is(layers: Layers, name: str) -> bool:
+    return isinstance(layers, str) and layers == name
+
+
+def _combination(layers: Layers, n_layers: int) -> _Combine:
+    """The function from a tuple of layers (N, dim) to what the caller asked for."""
+    if isinstance(layers, str):
+        named: dict[str, _Combine] = {
+            "average": lambda all_layers: torch.stack(all_layers).mean(dim=0),
+            "all": lambda all_layers: torch.stack(all_layers),
+            "top": lambda all_layers: all_layers[-1],
+            "token": lambda all_layers: all_layers[0],
+        }
+        if layers not in named:
+            raise InputError(
+                f"layers: expected 'average', 'all', 'top', 'token', a number or a list of "
+                f"{n_layers} weights, got {layers!r}"
+            )
+        return named[layers]
+    if isinstance(layers, int | np.integer):
+        number = int(layers)
+        if not -n_layers <= number < n_layers:
+            raise InputError(f"layers: expected a number below {n_layers}, got {number}")
+        return lambda all_layers: all_layers[number]
+    try:
+        weights = [float(weight) for weight in layers]
+    except (TypeError, ValueError):
+        raise InputError(f"layers: expected numbers, got {layers!r}") from None
+    if len(weights) != n_layers:
+        raise InputError(f"layers: expected {n_layers} weights, got {len(weights)}")
+    return lambda all_layers: torch.stack(
+        [weight * layer for weight, layer in zip(weights, all_layers, strict=True)]
+    ).sum(dim=0)
