@@ -1,0 +1,1 @@
+"""Training a biLM: data, objective, the loop, checkpoints, evaluation."""

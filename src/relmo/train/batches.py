@@ -1,0 +1,335 @@
+"""From sentences to the batches a biLM is trained on, in sentence mode and in stream mode.
+
+Both give `LMBatch`es without padding, are decided by a seed alone, and tell their position, from
+which a new one continues with the very next batch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from relmo.errors import InputError
+from relmo.text import batching
+from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, CharSpace
+from relmo.text.corpora import Corpus, lines
+from relmo.text.vocab import Vocabulary
+
+__all__ = ["Batches", "LMBatch", "SentenceBatches", "StreamBatches", "sentence_batch"]
+
+_BUFFER_LINES = 16_384
+
+
+@dataclass(frozen=True)
+class LMBatch:
+    """Inputs and targets of both directions; each distinct word stands once in `words`.
+
+    Args:
+        words: character ids (words, max_characters_per_token), or word ids (words,).
+        batch_sizes: rows alive at each step, non-increasing, N together.
+        forward_inputs: row of `words` at each packed position, (N,).
+        forward_targets: word ids to predict, (N,).
+        backward_inputs: the same for the backward direction, (N,).
+        backward_targets: (N,).
+    """
+
+    words: Tensor
+    batch_sizes: tuple[int, ...]
+    forward_inputs: Tensor
+    forward_targets: Tensor
+    backward_inputs: Tensor
+    backward_targets: Tensor
+
+    @property
+    def n_predictions(self) -> int:
+        """Predictions of one direction."""
+        return len(self.forward_inputs)
+
+    def to(self, device: torch.device) -> "LMBatch":
+        """The same on a device."""
+        return LMBatch(
+            self.words.to(device),
+            self.batch_sizes,
+            self.forward_inputs.to(device),
+            self.forward_targets.to(device),
+            self.backward_inputs.to(device),
+            self.backward_targets.to(device),
+        )
+
+
+class Batches(Protocol):
+    """A source of batches that never ends and knows where it is."""
+
+    carries_state: bool
+    """Whether a batch's rows continue the last one's."""
+
+    def next(self) -> LMBatch:
+        """The next batch."""
+
+    def position(self) -> dict[str, Any]:
+        """Where it is: numbers and strings."""
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go to a position, so that `next` gives what it would have given there."""
+
+
+class Encoder:
+    """Words to what the token encoder reads and to target ids."""
+
+    def __init__(self, vocab: Vocabulary, max_characters_per_token: int | None) -> None:
+        self.vocab = vocab
+        self.chars = None if max_characters_per_token is None else CharSpace(
+            max_characters_per_token
+        )  # fmt: skip
+
+    def batch(
+        self,
+        batch_sizes: tuple[int, ...],
+        forward: tuple[Sequence[str], Sequence[str]],
+        backward: tuple[Sequence[str], Sequence[str]],
+    ) -> LMBatch:
+        """Of (inputs, targets) in packed order for each direction."""
+        places: dict[str, int] = {}
+        rows = [
+            np.array([places.setdefault(token, len(places)) for token in tokens], np.int64)
+            for tokens in (*forward, *backward)
+        ]
+        distinct = list(places)
+        ids = self.vocab.ids(distinct)
+        words: npt.NDArray[Any] = ids if self.chars is None else self.chars.encode(distinct)
+        return LMBatch(
+            torch.from_numpy(words.astype(np.int64)),
+            batch_sizes,
+            torch.from_numpy(rows[0]),
+            torch.from_numpy(ids[rows[1]]),
+            torch.from_numpy(rows[2]),
+            torch.from_numpy(ids[rows[3]]),
+        )
+
+
+def sentence_batch(sentences: Sequence[Sequence[str]], encoder: Encoder) -> LMBatch:
+    """Sentences of falling length, each from `<S>` and back from `</S>`.
+
+    Forwards `<S> w1 .. wn` predicts `w1 .. wn </S>`; backwards `</S> wn .. w1` predicts
+    `wn .. w1 <S>`: n + 1 predictions each (Peters et al. 2018, section 3.1).
+    """
+    packing = batching.pack([len(sentence) + 1 for sentence in sentences])
+    ahead = [token for sentence in sentences for token in (BOS_TOKEN, *sentence)]
+    behind = [token for sentence in sentences for token in (*sentence, EOS_TOKEN)]
+    return encoder.batch(
+        packing.batch_sizes,
+        ([ahead[k] for k in packing.forward], [behind[k] for k in packing.forward]),
+        ([behind[k] for k in packing.backward], [ahead[k] for k in packing.backward]),
+    )
+
+
+class _ShuffledLines:
+    """Buffers of sentences, epoch after epoch: files in a random order, lines shuffled in a buffer.
+
+    Its position is the start of the next buffer.
+    """
+
+    def __init__(self, corpus: Corpus, seed: int, longest: int) -> None:
+        self._paths = corpus.paths
+        self._seed, self._longest = seed, longest
+        self.epoch = self.file = self.line = self.number = 0
+        self._open: Iterator[str] | None = None
+        self._found_any = False
+
+    def position(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "file": self.file, "line": self.line, "number": self.number}
+
+    def seek(self, position: dict[str, int]) -> None:
+        self.epoch, self.file = position["epoch"], position["file"]
+        self.line, self.number = position["line"], position["number"]
+        self._open = None
+        self._found_any = self.number > 0
+
+    def generator(self, number: int) -> np.random.Generator:
+        """The random numbers that belong to a buffer."""
+        return np.random.default_rng([self._seed, 1, number])
+
+    def next(self) -> list[list[str]]:
+        """The sentences of the next buffer, shuffled, longer ones cut into pieces."""
+        sentences: list[list[str]] = []
+        n_lines = 0
+        while n_lines < _BUFFER_LINES:
+            line = self._next_line()
+            if line is None:  # a buffer ends with its epoch
+                if sentences:
+                    break
+                continue
+            n_lines += 1
+            tokens = line.split()
+            for start in range(0, len(tokens), self._longest):
+                sentences.append(tokens[start : start + self._longest])
+        self.generator(self.number).shuffle(sentences)
+        self.number += 1
+        return sentences
+
+    def _next_line(self) -> str | None:
+        """The next line, or None at the end of an epoch."""
+        while True:
+            if self._open is None:
+                order = np.random.default_rng([self._seed, 0, self.epoch]).permutation(
+                    len(self._paths)
+                )
+                if self.file == len(order):
+                    self._end_epoch()
+                    return None
+                self._open = lines(self._paths[order[self.file]], skip=self.line)
+            line = next(self._open, None)
+            if line is not None:
+                self.line += 1
+                self._found_any = self._found_any or bool(line.strip())
+                return line
+            self._open, self.file, self.line = None, self.file + 1, 0
+
+    def _end_epoch(self) -> None:
+        if not self._found_any:
+            names = ", ".join(map(str, self._paths[:3]))
+            raise InputError(f"{names}: no usable line; expected one tokenised sentence a line")
+        self.epoch, self.file, self.line = self.epoch + 1, 0, 0
+
+
+class SentenceBatches:
+    """Each sentence from a zero state; sentences of like length together, in random order.
+
+    Args:
+        corpus: one tokenised sentence a line.
+        encoder: words to ids.
+        batch_tokens: predictions of a direction in a batch, at most.
+        seed: decides the order.
+    """
+
+    carries_state = False
+
+    def __init__(self, corpus: Corpus, encoder: Encoder, batch_tokens: int, seed: int) -> None:
+        self._lines = _ShuffledLines(corpus, seed, max(1, batch_tokens - 1))
+        self._encoder, self._batch_tokens = encoder, batch_tokens
+        self._start = self._lines.position()
+        self._done = 0
+        self._batches: list[list[list[str]]] = []
+
+    def next(self) -> LMBatch:
+        """The next batch."""
+        while self._done >= len(self._batches):
+            self._fill()
+        self._done += 1
+        return sentence_batch(self._batches[self._done - 1], self._encoder)
+
+    def position(self) -> dict[str, Any]:
+        """The current buffer's start and the batches of it that were given."""
+        return {"buffer": self._start, "done": self._done}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go to a position."""
+        self._lines.seek(position["buffer"])
+        self._batches = []
+        if position["done"]:
+            self._fill()
+        self._start, self._done = dict(position["buffer"]), position["done"]
+
+    def _fill(self) -> None:
+        self._start = self._lines.position()
+        generator = self._lines.generator(self._lines.number)
+        generator.random()  # another stream than the one that shuffled the lines
+        sentences = self._lines.next()
+        groups = batching.length_batches([len(s) + 1 for s in sentences], self._batch_tokens)
+        order = generator.permutation(len(groups))
+        self._batches = [[sentences[k] for k in groups[g]] for g in order]
+        self._done = 0
+
+
+class _Rows:
+    """Running text in parallel rows: each is sentences end to end, as pairs (input, target)."""
+
+    def __init__(self, source: _ShuffledLines, n_rows: int, *, backward: bool) -> None:
+        self._source, self._backward = source, backward
+        self._rows: list[list[str]] = [[] for _ in range(n_rows)]  # what is left of a sentence
+        self._start = source.position()
+        self._sentences: list[list[str]] = []
+        self._taken = 0
+
+    def take(self, steps: int) -> tuple[list[str], list[str]]:
+        """Inputs and targets of the next steps, time-major, (steps * rows) each."""
+        columns = [self._take_row(row, steps) for row in range(len(self._rows))]
+        inputs = [column[step] for step in range(steps) for column in columns]
+        targets = [column[step] for step in range(steps, 2 * steps) for column in columns]
+        return inputs, targets
+
+    def _take_row(self, row: int, steps: int) -> list[str]:
+        inputs: list[str] = []
+        targets: list[str] = []
+        left = self._rows[row]
+        while len(inputs) < steps:
+            if len(left) < 2:
+                left = self._next_sentence()
+            count = min(steps - len(inputs), len(left) - 1)
+            inputs += left[:count]
+            targets += left[1 : count + 1]
+            left = left[count:]
+        self._rows[row] = left
+        return inputs + targets
+
+    def _next_sentence(self) -> list[str]:
+        while self._taken >= len(self._sentences):
+            self._start = self._source.position()
+            self._sentences, self._taken = self._source.next(), 0
+        self._taken += 1
+        sentence = [BOS_TOKEN, *self._sentences[self._taken - 1], EOS_TOKEN]
+        return sentence[::-1] if self._backward else sentence
+
+    def position(self) -> dict[str, Any]:
+        return {"buffer": self._start, "taken": self._taken, "rows": self._rows}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        self._source.seek(position["buffer"])
+        self._sentences = self._source.next() if position["taken"] else []
+        self._start, self._taken = dict(position["buffer"]), position["taken"]
+        self._rows = [list(row) for row in position["rows"]]
+
+
+class StreamBatches:
+    """Running text in rows whose LSTM state is carried from batch to batch, as published.
+
+    The two directions read independently shuffled text (bilm-tf).
+
+    Args:
+        corpus: one tokenised sentence a line.
+        encoder: words to ids.
+        n_rows: parallel streams.
+        unroll_steps: steps of a batch.
+        seed: decides the order.
+    """
+
+    carries_state = True
+
+    def __init__(
+        self, corpus: Corpus, encoder: Encoder, n_rows: int, unroll_steps: int, seed: int
+    ) -> None:
+        longest = 2**62  # a sentence may go on over any number of batches
+        self._encoder, self._steps, self._n_rows = encoder, unroll_steps, n_rows
+        self._ahead = _Rows(_ShuffledLines(corpus, 2 * seed, longest), n_rows, backward=False)
+        self._back = _Rows(_ShuffledLines(corpus, 2 * seed + 1, longest), n_rows, backward=True)
+
+    def next(self) -> LMBatch:
+        """The next batch."""
+        return self._encoder.batch(
+            (self._n_rows,) * self._steps,
+            self._ahead.take(self._steps),
+            self._back.take(self._steps),
+        )
+
+    def position(self) -> dict[str, Any]:
+        """Where both directions' readers are, and what is left of each row's sentence."""
+        return {"forward": self._ahead.position(), "backward": self._back.position()}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go to a position."""
+        self._ahead.seek(position["forward"])
+        self._back.seek(position["backward"])

@@ -1,0 +1,143 @@
+"""What a training run is: typed, frozen, written into the run folder."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.errors import ConfigError
+
+__all__ = ["PRESETS", "TrainConfig", "preset"]
+
+_SMALL_FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
+_PUBLISHED_FILTERS = (*_SMALL_FILTERS, (6, 512), (7, 1024))
+
+
+def _shape(lstm_dim: int, projection_dim: int, n_highway: int,
+           filters: tuple[tuple[int, int], ...] = _PUBLISHED_FILTERS) -> BiLMConfig:  # fmt: skip
+    return BiLMConfig(
+        lstm_dim=lstm_dim,
+        projection_dim=projection_dim,
+        char_cnn=CharCNNConfig(filters=filters, n_highway=n_highway),
+    )
+
+
+PRESETS: Mapping[str, BiLMConfig] = {
+    "mini": _shape(512, 128, 1, _SMALL_FILTERS),
+    "small": _shape(1024, 128, 1),
+    "medium": _shape(2048, 256, 1),
+    "original": _shape(4096, 512, 2),
+}
+"""The published shapes (small 13.6 M, medium 28.0 M, original 93.6 M parameters), and `mini`
+(3.2 M), which two cores can train."""
+
+
+def preset(name: str) -> BiLMConfig:
+    """The shape of a preset.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"--preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what a run computes, its corpus aside."""
+
+    model: BiLMConfig = field(default_factory=lambda: PRESETS["mini"])
+    """The biLM's shape."""
+    mode: Literal["sentence", "stream"] = "sentence"
+    """`sentence`: each from a zero state, as embedding reads it; `stream`: the state is carried
+    along running text, as published."""
+    batch_tokens: int = 2560
+    """Predictions a direction and step."""
+    unroll_steps: int = 20
+    """Steps between truncations in stream mode (batch_tokens / unroll_steps streams)."""
+    softmax: Literal["sampled", "full"] = "sampled"
+    """The training loss; validation always uses the full softmax."""
+    n_candidates: int = 1024
+    """Candidates of the sampled softmax, shared by a batch."""
+    optimizer: Literal["adamw", "adagrad"] = "adamw"
+    """AdamW, or Adagrad as published."""
+    learning_rate: float = 2e-3
+    """The highest learning rate (published: 0.2 with Adagrad)."""
+    warmup_steps: int = 500
+    """Steps over which the learning rate rises from zero."""
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    """How it falls to a twentieth at max_steps."""
+    weight_decay: float = 0.01
+    """AdamW's decay of matrices."""
+    gradient_scale: float = 1.0
+    """Multiplies the loss before differentiation (published: unroll_steps, with Adagrad)."""
+    clip_norm: float = 1.0
+    """Largest norm of the whole gradient (published: 10)."""
+    dropout: float = 0.1
+    """Share zeroed of each LSTM layer's input and of the output."""
+    seed: int = 1
+    """Decides initial weights, order, candidates and dropout."""
+    max_steps: int = 10_000
+    """Steps of the whole run; the decay ends there."""
+    save_every_steps: int = 500
+    """Steps between resumable checkpoints."""
+    validate_every_steps: int = 1000
+    """Steps between validations."""
+    valid_tokens: int = 20_000
+    """Tokens of the validation file that are used; 0: all."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of the matrix products in training; weights and sums stay float32."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_tokens", "unroll_steps", "n_candidates", "max_steps",
+                     "save_every_steps", "validate_every_steps"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{_flag(name)} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "clip_norm", "gradient_scale"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{_flag(name)} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"--dropout must be from 0 to below 1, got {self.dropout}")
+        if self.warmup_steps < 0 or self.valid_tokens < 0 or self.seed < 0:
+            raise ConfigError("--warmup-steps, --valid-tokens and --seed must be at least 0")
+        choices = {"mode": ("sentence", "stream"), "softmax": ("sampled", "full"),
+                   "optimizer": ("adamw", "adagrad"), "decay": ("cosine", "linear", "none"),
+                   "precision": ("float32", "bfloat16")}  # fmt: skip
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                got = getattr(self, name)
+                raise ConfigError(f"{_flag(name)} must be one of {', '.join(allowed)}, got {got!r}")
+        if self.mode == "stream" and self.batch_tokens % self.unroll_steps:
+            raise ConfigError(
+                f"--batch-tokens {self.batch_tokens} is not a multiple of --unroll-steps "
+                f"{self.unroll_steps}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, as written to run.json."""
+        return {**dataclasses.asdict(self), "model": self.model.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "run.json") -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: an unknown key or an impossible value.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(f"{source}: unknown key {unknown[0]!r}")
+        fields = dict(values)
+        if "model" in fields:
+            fields["model"] = BiLMConfig.from_dict(fields["model"], f"{source}: model")
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ConfigError(f"{source}: {error}") from error
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

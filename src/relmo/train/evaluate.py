@@ -1,0 +1,73 @@
+"""Perplexity with the full softmax, never the sampled loss."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from relmo.text import batching
+from relmo.train.batches import Encoder, sentence_batch
+from relmo.train.objective import LanguageModel
+
+__all__ = ["Perplexity", "perplexity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perplexity:
+    """exp of the mean negative log-likelihood a prediction; sentence ends are predictions."""
+
+    forward: float
+    """Reading forwards, `</S>` predicted at each end."""
+    backward: float
+    """Reading backwards, `<S>` predicted at each start."""
+    n_predictions: int
+    """Predictions of one direction: tokens and one mark a sentence."""
+    n_unknown: int
+    """Of these, words outside the vocabulary, counted as `<UNK>`."""
+
+    @property
+    def mean(self) -> float:
+        """The mean of the two, as published."""
+        return (self.forward + self.backward) / 2
+
+
+def perplexity(
+    model: LanguageModel,
+    encoder: Encoder,
+    sentences: Iterable[Sequence[str]],
+    *,
+    batch_tokens: int = 2048,
+    max_tokens: int = 0,
+) -> Perplexity:
+    """Both directions, each sentence from a zero state.
+
+    Args:
+        model: left in the mode it is in after being evaluated.
+        encoder: words to ids.
+        sentences: tokenised.
+        batch_tokens: computed together.
+        max_tokens: stop after about so many tokens; 0: all.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    totals = [0.0, 0.0]
+    n = unknown = 0
+    for group in batching.window(_first(sentences, max_tokens), 8 * batch_tokens):
+        for index in batching.length_batches([len(s) + 1 for s in group], batch_tokens):
+            batch = sentence_batch([group[k] for k in index], encoder).to(device)
+            for k, losses in enumerate(model.negative_log_likelihoods(batch)):
+                totals[k] += float(losses.double().sum())
+            n += batch.n_predictions
+            unknown += int((batch.forward_targets == encoder.vocab.unk).sum())
+    model.train(was_training)
+    forward, backward = (math.exp(min(total / max(n, 1), 700.0)) for total in totals)
+    return Perplexity(forward=forward, backward=backward, n_predictions=n, n_unknown=unknown)
+
+
+def _first(sentences: Iterable[Sequence[str]], max_tokens: int) -> Iterable[Sequence[str]]:
+    total = 0
+    for sentence in sentences:
+        if max_tokens and total >= max_tokens:
+            return
+        total += len(sentence)
+        yield sentence

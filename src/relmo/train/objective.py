@@ -1,0 +1,116 @@
+"""The language-model objective: forward and backward next-word losses (section 3.1)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from relmo.config import BiLMConfig
+from relmo.nn.bilm import BiLM, BiLMState
+from relmo.nn.lstm import LSTMStack, LSTMState
+from relmo.nn.softmax import Candidates, Softmax, log_uniform_candidates
+from relmo.train.batches import LMBatch
+
+__all__ = ["LanguageModel"]
+
+
+class LanguageModel(nn.Module):
+    """A biLM and the softmax that both its directions share.
+
+    Args:
+        config: the biLM's shape.
+        n_words: vocabulary of the softmax.
+        dropout: share zeroed of each LSTM layer's input and of the output.
+    """
+
+    def __init__(self, config: BiLMConfig, n_words: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.bilm = BiLM(config, dropout)
+        self.softmax = Softmax(n_words, config.projection_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def loss(
+        self,
+        batch: LMBatch,
+        state: BiLMState | None,
+        candidates: tuple[Candidates, Candidates] | None,
+    ) -> tuple[Tensor, Tensor, BiLMState]:
+        """Mean negative log-likelihoods in nats, forward and backward, and the detached state.
+
+        Args:
+            batch: inputs and targets.
+            state: where its rows start, or None for zeros.
+            candidates: of the sampled softmax, one set a direction; None: the full softmax.
+        """
+        # On CPU the convolutions' gradient is slower in bfloat16 than in float32.
+        device = batch.words.device.type
+        with torch.autocast(device, enabled=torch.is_autocast_enabled(device) and device != "cpu"):
+            vectors = self.bilm.token_encoder(batch.words)  # (words, projection_dim)
+        ahead, ahead_state = self._top(
+            self.bilm.forward_lstm,
+            vectors[batch.forward_inputs],
+            batch,
+            None if state is None else state.forward,
+        )
+        back, back_state = self._top(
+            self.bilm.backward_lstm,
+            vectors[batch.backward_inputs],
+            batch,
+            None if state is None else state.backward,
+        )
+        losses = []
+        for number, (top, targets) in enumerate(
+            ((ahead, batch.forward_targets), (back, batch.backward_targets))
+        ):
+            if candidates is None:
+                losses.append(self.softmax.full_loss(top, targets))
+            else:
+                losses.append(self.softmax.sampled_loss(top, targets, candidates[number]))
+        return losses[0], losses[1], BiLMState(ahead_state.detach(), back_state.detach())
+
+    def _top(
+        self, stack: LSTMStack, x: Tensor, batch: LMBatch, state: LSTMState | None
+    ) -> tuple[Tensor, LSTMState]:
+        layers, last = stack(x, batch.batch_sizes, state)
+        return self.dropout(layers[-1]), last
+
+    @torch.no_grad()
+    def negative_log_likelihoods(self, batch: LMBatch) -> tuple[Tensor, Tensor]:
+        """Of every target from zero states, full softmax, packed order: two of (N,), in nats."""
+        vectors = self.bilm.token_encoder(batch.words)
+        ahead, _ = self._top(self.bilm.forward_lstm, vectors[batch.forward_inputs], batch, None)
+        back, _ = self._top(self.bilm.backward_lstm, vectors[batch.backward_inputs], batch, None)
+        return (
+            self.softmax.negative_log_likelihood(ahead, batch.forward_targets),
+            self.softmax.negative_log_likelihood(back, batch.backward_targets),
+        )
+
+
+class CandidateSampler:
+    """Draws candidates for both directions; its random state can be saved and set.
+
+    Args:
+        n_words: vocabulary, sorted by falling frequency.
+        n_candidates: at most half of it is taken.
+        seed: of the draws.
+    """
+
+    def __init__(self, n_words: int, n_candidates: int, seed: int) -> None:
+        self._n_words, self._n_candidates = n_words, min(n_candidates, n_words // 2)
+        self._generator = np.random.default_rng([seed, 2])
+
+    def draw(self) -> tuple[Candidates, Candidates]:
+        """Two independent sets."""
+        return (
+            log_uniform_candidates(self._n_words, self._n_candidates, self._generator),
+            log_uniform_candidates(self._n_words, self._n_candidates, self._generator),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The generator's state, plain numbers and strings."""
+        return dict(self._generator.bit_generator.state)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        self._generator.bit_generator.state = state
