@@ -7,7 +7,7 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE  := src tests $(wildcard benchmarks examples)
+CODE  := src tests $(wildcard benchmarks examples recipes)
 
 # The first Python 3.11 to 3.13 that runs and can make virtual environments; or: make PYTHON=...
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \

@@ -132,3 +132,29 @@ def test_a_contradiction_in_the_character_encoder_is_an_error(
 def test_a_value_of_the_wrong_kind_is_a_config_error(values: dict[str, object]):
     with pytest.raises(ConfigError, match=r"here\.json"):
         BiLMConfig.from_dict(CONFIG.to_dict() | values, source="here.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lstm_dim": 12.0}, "'lstm_dim' is 12.0, expected a whole number"),
+        ({"lstm_dim": True}, "'lstm_dim' is True, expected a whole number"),
+        ({"skip_connections": "false"}, "'skip_connections' is 'false', expected true or false"),
+        ({"cell_clip": 10**400}, "'cell_clip' is 1000"),
+        ({"cell_clip": float("nan")}, "'cell_clip' is nan, expected a finite number or null"),
+        ({"char_cnn": {}}, "char_cnn: the key 'filters' is missing"),
+        ({"char_cnn": []}, "char_cnn is [], expected an object"),
+        (
+            {"char_cnn": {"filters": [[1]]}},
+            "'filters' is [[1]], expected a list of [width, number]",
+        ),
+        ({"char_cnn": {"filters": [[1, 4]], "x": 1}}, "char_cnn: unknown key 'x'"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(change, said):
+    values = {"lstm_dim": 12, "projection_dim": 4, "char_cnn": {"filters": [[1, 4]]}}
+    BiLMConfig.from_dict(values, "c.json")
+    with pytest.raises(ConfigError) as caught:
+        BiLMConfig.from_dict({**values, **change}, "c.json")
+    assert str(caught.value).startswith("c.json: ")
+    assert said in str(caught.value)

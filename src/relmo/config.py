@@ -1,13 +1,16 @@
 """The shape of a biLM, as typed, frozen dataclasses; an unknown key is an error."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from relmo.errors import ConfigError
 
 __all__ = ["BiLMConfig", "CharCNNConfig"]
+
+_T = TypeVar("_T")
 
 
 def _positive(owner: object, **values: int) -> None:
@@ -148,12 +151,70 @@ class BiLMConfig:
         """
         _check_keys(cls, values, source)
         fields = dict(values)
-        char_cnn = fields.get("char_cnn")
-        try:
-            if char_cnn is not None:
-                _check_keys(CharCNNConfig, char_cnn, f"{source}: char_cnn")
-                filters = tuple((int(w), int(n)) for w, n in char_cnn["filters"])
-                fields["char_cnn"] = CharCNNConfig(**{**char_cnn, "filters": filters})
-            return cls(**fields)
-        except (TypeError, ValueError, KeyError) as error:
-            raise ConfigError(f"{source}: {error}") from error
+        char_cnn = fields.pop("char_cnn", None)
+        _check_types(cls, fields, source)
+        if char_cnn is not None:
+            fields["char_cnn"] = _char_cnn(char_cnn, f"{source}: char_cnn")
+        return _made(cls, fields, source)
+
+
+_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "int": (lambda value: type(value) is int, "a whole number"),
+    "int | None": (lambda value: value is None or type(value) is int, "a whole number or null"),
+    "float | None": (lambda value: value is None or _is_finite(value), "a finite number or null"),
+    "bool": (lambda value: type(value) is bool, "true or false"),
+    str(Literal["relu", "tanh"]): (
+        lambda value: isinstance(value, str) and value in ("relu", "tanh"),
+        "'relu' or 'tanh'",
+    ),
+}
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return False
+
+
+def _check_types(cls: type[Any], values: Mapping[str, Any], source: str) -> None:
+    for field in dataclasses.fields(cls):
+        kind = _KINDS.get(field.type.__name__ if isinstance(field.type, type) else str(field.type))
+        if field.name in values and kind is not None and not kind[0](values[field.name]):
+            got = values[field.name]
+            raise ConfigError(f"{source}: {field.name!r} is {got!r:.60}, expected {kind[1]}")
+
+
+def _char_cnn(values: object, source: str) -> CharCNNConfig:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{source} is {values!r:.60}, expected an object")
+    _check_keys(CharCNNConfig, values, source)
+    _check_types(CharCNNConfig, values, source)
+    fields = dict(values)
+    if "filters" in fields:
+        pairs = fields["filters"]
+        is_list = isinstance(pairs, list | tuple) and all(
+            isinstance(pair, list | tuple) and len(pair) == 2 and all(type(n) is int for n in pair)
+            for pair in pairs
+        )
+        if not is_list:
+            raise ConfigError(
+                f"{source}: 'filters' is {pairs!r:.60}, expected a list of [width, number] pairs"
+            )
+        fields["filters"] = tuple((width, number) for width, number in pairs)
+    return _made(CharCNNConfig, fields, source)
+
+
+def _made(cls: type[_T], fields: dict[str, Any], source: str) -> _T:
+    """The dataclass, or an error that names the keys it lacks."""
+    missing = [
+        field.name
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if field.default is dataclasses.MISSING and field.name not in fields
+    ]
+    if missing:
+        raise ConfigError(f"{source}: the key {missing[0]!r} is missing")
+    try:
+        return cls(**fields)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None

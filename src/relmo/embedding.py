@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from relmo.errors import ConfigError
-from relmo.model import Elmo
+from relmo.model import Elmo, Sentence, tokenised
 from relmo.nn.mix import ScalarMix
 
 __all__ = ["ElmoEmbedding", "ElmoEmbeddingOutput"]
@@ -75,13 +75,16 @@ class ElmoEmbedding(nn.Module):
         """Sum of the squared mix weights, to be scaled by the paper's lambda."""
         return torch.stack([m.penalty() for m in self.mixtures if isinstance(m, ScalarMix)]).sum()
 
-    def forward(self, sentences: Sequence[Sequence[str] | str]) -> ElmoEmbeddingOutput:
+    def forward(self, sentences: Sequence[Sentence]) -> ElmoEmbeddingOutput:
         """Embed a batch.
 
         Args:
             sentences: lists of tokens, or strings that are split on white space.
+
+        Raises:
+            InputError: `sentences` is a single string, or a token is not a string.
         """
-        tokens = [s.split() if isinstance(s, str) else list(s) for s in sentences]
+        tokens = list(tokenised(sentences))
         order = sorted(range(len(tokens)), key=lambda number: -len(tokens[number]))
         longest = len(tokens[order[0]]) if order else 0
         device = self.elmo.device
@@ -90,7 +93,9 @@ class ElmoEmbedding(nn.Module):
         if not longest:
             empty = torch.zeros(len(tokens), 0, self.dim, device=device)
             return ElmoEmbeddingOutput((empty,) * len(self.mixtures), mask)
-        layers, marked = self.elmo.run([tokens[number] for number in order])
+        trains = torch.is_grad_enabled() and self.bilm is not None
+        with torch.set_grad_enabled(trains):
+            layers, marked = self.elmo.run([tokens[number] for number in order])
         kept, places = self._places(order, marked, longest, device)
         real = [layer[kept] for layer in layers]  # (tokens, dim) each
         padded = []

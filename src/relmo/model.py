@@ -65,8 +65,9 @@ def load(
     """
     if path is None and options is None and weights is None:
         path = BOX
-    checkpoint = detect.read(path, options=options, weights=weights)
-    return Elmo.from_checkpoint(checkpoint).to(device)
+    with torch.inference_mode(False):  # whose tensors would not tell when they change
+        checkpoint = detect.read(path, options=options, weights=weights)
+        return Elmo.from_checkpoint(checkpoint).to(device)
 
 
 class Elmo:
@@ -184,15 +185,12 @@ class Elmo:
 
         Args, Raises: see `embed`; errors of arguments are raised at the call.
         """
-        if isinstance(sentences, str):
-            raise InputError(
-                "sentences is one string; give a list of sentences, such as [sentence]"
-            )
+        tokens = tokenised(sentences)
         combine = _combination(layers, self.n_layers)
         budget = self.token_budget if token_budget is None else token_budget
         if budget < 1:
             raise InputError(f"token_budget must be at least 1, got {budget}")
-        return self._stream(sentences, combine, budget)
+        return self._stream(tokens, combine, budget)
 
     def encode(
         self, sentences: Iterable[Sentence], layers: Layers = "average", *,
@@ -235,10 +233,9 @@ class Elmo:
         relmo_format.write(self.checkpoint(), Path(folder), overwrite=overwrite)
 
     def _stream(
-        self, sentences: Iterable[Sentence], combine: "_Combine", budget: int
+        self, sentences: Iterable[list[str]], combine: "_Combine", budget: int
     ) -> Iterator[Array]:
-        tokenised = (_tokens(sentence, n) for n, sentence in enumerate(sentences))
-        for group in batching.window(tokenised, _WINDOW_BATCHES * budget):
+        for group in batching.window(sentences, _WINDOW_BATCHES * budget):
             vectors: list[Array | None] = [None] * len(group)
             for batch in batching.length_batches([len(s) + 2 for s in group], budget):
                 arrays = self._embed_batch([group[number] for number in batch], combine)
@@ -250,8 +247,9 @@ class Elmo:
 
     def _embed_batch(self, batch: list[list[str]], combine: "_Combine") -> Iterator[Array]:
         """Arrays (..., tokens, dim) of sentences of falling length."""
-        layers, lengths = self.run(batch)
-        combined = combine(layers).cpu().numpy()  # (..., N, dim)
+        with torch.no_grad():
+            layers, lengths = self.run(batch)
+            combined = combine(layers).float().cpu().numpy()  # (..., N, dim)
         stop = 0
         for length in lengths:
             start, stop = stop, stop + int(length)
@@ -301,6 +299,17 @@ def packed_index(lengths: Sequence[int], device: torch.device | str = "cpu") -> 
             )
         ),
     )
+
+
+def tokenised(sentences: Iterable[Sentence]) -> Iterator[list[str]]:
+    """The tokens of each sentence, lazily.
+
+    Raises:
+        InputError: `sentences` is a single string; when its turn comes, a token that is not one.
+    """
+    if isinstance(sentences, str):
+        raise InputError("sentences is one string; give a list of sentences, such as [sentence]")
+    return (_tokens(sentence, number) for number, sentence in enumerate(sentences))
 
 
 def _tokens(sentence: Sentence, number: int) -> list[str]:

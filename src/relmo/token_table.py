@@ -121,11 +121,14 @@ class TokenTable:
         if self.capacity == 0:
             return
         if not len(self._rows):
-            self._rows = vectors.new_empty(self.capacity, self._dim)
+            with torch.inference_mode(False):  # made in that mode, they could not be written later
+                self._rows = vectors.new_empty(self.capacity, self._dim)
         keys, vectors = keys[-self.capacity :], vectors[-self.capacity :]
         slots = []
         for key in keys:
-            if len(self._slots) < self.capacity:
+            if key in self._slots:  # two words of this call, cut to the same characters
+                slot = self._slots.pop(key)
+            elif len(self._slots) < self.capacity:
                 slot = len(self._slots)
             else:
                 slot = self._slots.pop(next(iter(self._slots)))

@@ -36,7 +36,7 @@ def expect(error: type[RelmoError], folder: Path, *parts: str) -> None:
     for part in (str(folder), *parts):
         assert part in message, message
     assert peak < 2e7
-    assert seconds < 5
+    assert seconds < 30  # a loop over a billion layers would take hours
 
 
 # --- options --------------------------------------------------------------------------------------

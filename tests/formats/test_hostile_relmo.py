@@ -204,6 +204,16 @@ def test_what_comes_with_a_model_has_to_fit_too(model: Path):
     expect(FormatError, model, "README.md", "is not UTF-8 at byte 2")
 
 
+def test_a_folder_that_may_not_be_searched(model: Path, monkeypatch: pytest.MonkeyPatch):
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "is_file", locked)
+    for read in (relmo_format.read, detect.read):
+        with pytest.raises(InputError, match=r"model': cannot be read: Permission denied"):
+            read(model)
+
+
 # --- disks ----------------------------------------------------------------------------------------
 
 WRITERS = [relmo_format.write, bilm_hdf5.write]

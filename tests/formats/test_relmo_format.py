@@ -104,6 +104,15 @@ def test_a_model_can_be_saved_over_itself_and_links_are_followed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "link", "source"]
 
 
+def test_tensors_in_memory_do_not_look_into_the_file(checkpoint: Checkpoint, tmp_path: Path):
+    relmo_format.write(checkpoint, tmp_path / "b")
+    again = relmo_format.read(tmp_path / "b")
+    path = tmp_path / "b" / "model.safetensors"
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert_same(again, checkpoint)
+
+
 def test_what_is_no_model_is_not_replaced_unless_asked(checkpoint: Checkpoint, tmp_path: Path):
     project = tmp_path / "project"
     project.mkdir()

@@ -83,15 +83,24 @@ def train(  # noqa: PLR0913 - each is a flag
     mode: Annotated[
         str,
         typer.Option(
-            metavar="sentence|stream",
-            help="Each sentence from a zero state, or running text with the state carried.",
+            metavar="sentence|rows|stream",
+            help="Each sentence from a zero state, in batches of like length or in rows of running "
+            "text; or running text with the state carried, as published.",
         ),
-    ] = "sentence",
+    ] = "rows",
     batch_tokens: Annotated[
         int, typer.Option(metavar="N", help="Predictions a direction and step.")
     ] = 2560,
+    pool_batches: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Sentence mode: batches' worth of sentences sorted by length together; "
+            "1 mixes all lengths in a batch.",
+        ),
+    ] = 100,
     unroll_steps: Annotated[
-        int, typer.Option(metavar="N", help="Stream mode: steps between truncations.")
+        int, typer.Option(metavar="N", help="Rows and stream mode: steps between truncations.")
     ] = 20,
     softmax: Annotated[
         str, typer.Option(metavar="sampled|full", help="The training loss.")

@@ -23,11 +23,13 @@ __all__ = [
     "check_checkpoint",
     "check_finite",
     "check_names",
+    "check_readable",
     "check_shapes",
     "check_tensor_shapes",
     "check_vocab",
     "located",
     "read_json",
+    "readable",
     "softmax_shapes",
 ]
 
@@ -185,6 +187,21 @@ def located(where: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def readable(where: str) -> Iterator[None]:
+    """An error of the system in the block is an InputError that says where."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
+
+
+def check_readable(path: Path, where: str) -> None:
+    """A file is there and may be read, else InputError: libraries say less, or something else."""
+    with readable(where), path.open("rb"):
+        pass
+
+
 def read_json(path: Path, where: str) -> dict[str, Any]:
     """The object that a JSON file holds.
 
@@ -192,11 +209,8 @@ def read_json(path: Path, where: str) -> dict[str, Any]:
         InputError: there is no such file, or it cannot be opened.
         FormatError: it is not UTF-8, not JSON or not an object.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
+    with readable(where), path.open("rb") as file:
+        data = file.read(_MAX_JSON_BYTES + 1)
     if len(data) > _MAX_JSON_BYTES:
         raise FormatError(f"{where}: expected a JSON object, got more than {_MAX_JSON_BYTES} bytes")
     try:

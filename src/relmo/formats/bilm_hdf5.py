@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
-from relmo.errors import FormatError, InputError
+from relmo.errors import FormatError
 from relmo.formats import _checks
 from relmo.formats._bilm_options import config_from_options, has_characters, options_from_config
 from relmo.formats._bilm_table import Row, bilm_table
@@ -111,29 +111,30 @@ def read(
         for row in rows:
             tensor = _tensor(found[row.dataset], row.dataset, where)
             tensors.update(zip(row.parameters, row.layout.split(tensor), strict=True))
-    words = _read_vocab(vocab, weights.parent)
-    _checks.check_vocab(config, words, f"{NAME}: {vocab or weights.parent / VOCABS[0]}")
+    words = _read_vocab(config, vocab, weights.parent)
     return Checkpoint(config=config, tensors=tensors, vocab=words, format=NAME, source=weights)
 
 
-def _read_vocab(path: str | os.PathLike[str] | None, folder: Path) -> Vocabulary | None:
-    if path is not None:
-        return Vocabulary.read(path)
-    beside = [folder / name for name in VOCABS if (folder / name).exists()]
-    return Vocabulary.read(beside[0]) if beside else None
+def _read_vocab(
+    config: BiLMConfig, path: str | os.PathLike[str] | None, folder: Path
+) -> Vocabulary | None:
+    if path is None:
+        beside = [folder / name for name in VOCABS if (folder / name).exists()]
+        if not beside:
+            return None
+        path = beside[0]
+    vocab = Vocabulary.read(path)
+    _checks.check_vocab(config, vocab, f"{NAME}: {os.fspath(path)}")
+    return vocab
 
 
 @contextmanager
 def _opened(path: Path, where: str) -> Iterator[h5py.File]:
-    if not path.is_file():
-        reason = "it is a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{where}: cannot be read: {reason}")
+    _checks.check_readable(path, where)
     try:
-        # best-effort: file systems that cannot lock, and folders that cannot be written, serve too
+        # best-effort: a file system that knows no locks serves too
         with h5py.File(path, "r", locking="best-effort") as file:
             yield file
-    except PermissionError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise FormatError(
             f"{where}: cannot be read as HDF5 (truncated, or another kind of file): "

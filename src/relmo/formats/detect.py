@@ -7,6 +7,7 @@ from pathlib import Path
 
 from relmo.errors import FormatError, InputError
 from relmo.formats import bilm_hdf5, relmo_format
+from relmo.formats._checks import readable
 from relmo.formats.checkpoint import Checkpoint
 
 __all__ = ["FORMATS", "Format", "read"]
@@ -49,7 +50,8 @@ def read(
     if path is not None:
         if options is not None or weights is not None:
             raise InputError("give either a model folder or options= and weights=, not both")
-        return _read_path(Path(path))
+        with readable(f"'{os.fspath(path)}'"):
+            return _read_path(Path(path))
     if options is None or weights is None:
         raise InputError("give a model folder, or both options= and weights=")
     return bilm_hdf5.read(options, weights)

@@ -59,6 +59,11 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
         FormatError: a file is missing, truncated, foreign, or not what config.json says.
     """
     folder = Path(folder)
+    with _checks.readable(f"{NAME}: '{folder}'"):
+        return _read(folder)
+
+
+def _read(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise InputError(f"{NAME}: '{folder}' is not a folder")
     config = _read_config(folder)
@@ -148,10 +153,10 @@ def _softmax_shapes(
 
 
 def _read_card(path: Path) -> str:
+    with _checks.readable(f"{NAME}: {path}"):
+        data = path.read_bytes()
     try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise InputError(f"{NAME}: {path}: cannot be read: {error.strerror}") from error
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"{NAME}: {path}: is not UTF-8 at byte {error.start}") from error
 
@@ -161,6 +166,7 @@ def _read_tensors(path: Path, expected: Iterable[tuple[str, Shape]]) -> dict[str
     where = f"{NAME}: {path}"
     if not path.is_file():
         raise FormatError(f"{NAME}: '{path.parent}' has no {path.name}")
+    _checks.check_readable(path, where)
     with _opened(path, where) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         shapes = {name: tuple(slice_.get_shape()) for name, slice_ in slices.items()}

@@ -24,9 +24,14 @@ _aten = torch.ops.aten
 
 
 def training(
-    x: Tensor, batch_sizes: tuple[int, ...], h: Tensor, c: Tensor, weights: LSTMWeights
+    x: Tensor,
+    batch_sizes: tuple[int, ...],
+    h: Tensor,
+    c: Tensor,
+    weights: LSTMWeights,
+    keep: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The numbers of `kernels.plain` with gradients; see `kernels.Kernel` for the arguments.
+    """The numbers of `kernels.plain` with gradients; see there for the arguments.
 
     Under autocast the matrix products, and only they, run in the autocast dtype. The gradient
     cannot itself be differentiated (use `plain` for that).
@@ -36,13 +41,13 @@ def training(
         dtype = torch.get_autocast_dtype(x.device.type)
     result: tuple[Tensor, Tensor, Tensor] = _Training.apply(  # type: ignore[no-untyped-call]
         x, h, c, weights.input, weights.recurrent, weights.bias, weights.projection,
-        _Options(tuple(batch_sizes), weights.cell_clip, weights.projection_clip, dtype),
+        _Options(tuple(batch_sizes), weights.cell_clip, weights.projection_clip, dtype, keep),
     )  # fmt: skip
     return result
 
 
 class _Options:
-    """What the passes need besides tensors; `dtype` is that of the matrix products."""
+    """What the passes need besides what is learned; `dtype` is that of the matrix products."""
 
     def __init__(
         self,
@@ -50,8 +55,9 @@ class _Options:
         cell_clip: float | None,
         projection_clip: float | None,
         dtype: torch.dtype,
+        keep: Tensor | None,
     ) -> None:
-        self.sizes, self.dtype = sizes, dtype
+        self.sizes, self.dtype, self.keep = sizes, dtype, keep
         self.cell_clip, self.projection_clip = cell_clip, projection_clip
 
 
@@ -87,13 +93,16 @@ class _Training(torch.autograd.Function):
         start = 0
         for rows in options.sizes:
             now = slice(start, start + rows)
-            buffers.xh[now, n_in:] = h[:rows]
+            h, c = h[:rows], c[:rows]
+            if options.keep is not None:
+                h, c = h * options.keep[now], c * options.keep[now]
+            buffers.xh[now, n_in:] = h
             z, gates = gate_product(buffers.xh[now]), buffers.gates[now]
             if exact:
                 torch.sigmoid(z, out=gates)
             else:
                 gates.copy_(z).add_(folded_bias).sigmoid_()
-            y = _cell(gates, c[:rows], buffers, now, options.cell_clip)
+            y = _cell(gates, c, buffers, now, options.cell_clip)
             h = buffers.outputs[now].copy_(y if project is None else project(y))
             if project is not None and options.projection_clip is not None:
                 h.clamp_(-options.projection_clip, options.projection_clip)
@@ -125,6 +134,8 @@ class _Training(torch.autograd.Function):
             stop -= rows
             before = slice(stop - options.sizes[step - 1], stop - options.sizes[step - 1] + rows)
             c_before = buffers.cells[before] if step else c_first[:rows]
+            if options.keep is not None:
+                c_before = c_before * options.keep[now]
             d_output = d_outputs[now] + d_h[:rows]
             if w_proj is not None and options.projection_clip is not None:
                 clip = options.projection_clip
@@ -141,6 +152,9 @@ class _Training(torch.autograd.Function):
                 d_z[now] = gate_gradient
             d_bias += gate_gradient.sum(0)
             d_h[:rows] = recurrent_t(d_z[now])
+            if options.keep is not None:
+                d_h[:rows] *= options.keep[now]
+                d_c[:rows] *= options.keep[now]
         d_matrix = product(buffers.xh.t(), d_z).to(w_in.dtype)
         d_x = product(d_z, w_in.t().to(dtype)).to(w_in.dtype)
         d_proj = None if w_proj is None else product(buffers.mixed.t(), d_y).to(w_in.dtype)

@@ -91,12 +91,23 @@ class Kernel(Protocol):
 
 
 def plain(
-    x: Tensor, batch_sizes: Sequence[int], h: Tensor, c: Tensor, weights: LSTMWeights
+    x: Tensor,
+    batch_sizes: Sequence[int],
+    h: Tensor,
+    c: Tensor,
+    weights: LSTMWeights,
+    keep: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The definition, step by step; see `Kernel` for the arguments."""
+    """The definition, step by step; see `Kernel` for the arguments.
+
+    `keep` (N, 1) is 0 where a row starts anew from a zero state, else 1; None: nowhere.
+    """
     outputs: list[Tensor] = []
     start = 0
     for rows in batch_sizes:
+        if keep is not None:
+            h = torch.cat([h[:rows] * keep[start : start + rows], h[rows:]])
+            c = torch.cat([c[:rows] * keep[start : start + rows], c[rows:]])
         z = x[start : start + rows] @ weights.input + h[:rows] @ weights.recurrent + weights.bias
         i, f, o, j = z.chunk(4, dim=1)
         cell = torch.sigmoid(f + FORGET_BIAS) * c[:rows] + torch.sigmoid(i) * torch.tanh(j)

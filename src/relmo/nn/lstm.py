@@ -41,17 +41,24 @@ class LSTMState:
 
 
 def run(
-    x: Tensor, batch_sizes: Sequence[int], h: Tensor, c: Tensor, layer: "LSTMLayer"
+    x: Tensor,
+    batch_sizes: Sequence[int],
+    h: Tensor,
+    c: Tensor,
+    layer: "LSTMLayer",
+    keep: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One layer over packed sequences, by the kernel that fits: with gradients or without.
 
-    Args and Returns: see `kernels.Kernel`.
+    Args and Returns: see `kernels.plain`.
     """
     weights = layer.weights()
     if torch.is_grad_enabled() and any(
-        tensor.requires_grad for tensor in (x, h, c, weights.bias, weights.input)
+        tensor.requires_grad for tensor in (x, h, c, *layer.parameters())
     ):
-        return training(x, tuple(batch_sizes), h, c, weights)
+        return training(x, tuple(batch_sizes), h, c, weights, keep)
+    if keep is not None:
+        return kernels.plain(x, batch_sizes, h, c, weights, keep)
     return kernels.inference(x, batch_sizes, h, c, layer.packed())
 
 
@@ -119,7 +126,11 @@ class LSTMStack(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Tensor, batch_sizes: Sequence[int], state: LSTMState | None = None
+        self,
+        x: Tensor,
+        batch_sizes: Sequence[int],
+        state: LSTMState | None = None,
+        keep: Tensor | None = None,
     ) -> tuple[list[Tensor], LSTMState]:
         """Every layer's outputs.
 
@@ -127,6 +138,7 @@ class LSTMStack(nn.Module):
             x: token vectors (N, projection_dim), packed time-major in this direction's order.
             batch_sizes: rows alive at each step, non-increasing, N together.
             state: where each row starts, or None for zeros.
+            keep: (N, 1), 0 where a row starts anew from a zero state, else 1; None: nowhere.
 
         Returns:
             One (N, projection_dim) tensor a layer, and the state after each row's last step.
@@ -144,7 +156,7 @@ class LSTMStack(nn.Module):
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, LSTMLayer)
             x = self.dropout(x)
-            y, h, c = run(x, batch_sizes, state.h[number], state.c[number], layer)
+            y, h, c = run(x, batch_sizes, state.h[number], state.c[number], layer, keep)
             x = y + x if self.config.skip_connections and number else y
             outputs.append(x)
             h_last.append(h)

@@ -5,7 +5,7 @@ which a new one continues with the very next batch.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +35,8 @@ class LMBatch:
         forward_targets: word ids to predict, (N,).
         backward_inputs: the same for the backward direction, (N,).
         backward_targets: (N,).
+        forward_keep: (N, 1), 0 where a row starts anew from a zero state, else 1; None: nowhere.
+        backward_keep: the same for the backward direction.
     """
 
     words: Tensor
@@ -43,6 +45,8 @@ class LMBatch:
     forward_targets: Tensor
     backward_inputs: Tensor
     backward_targets: Tensor
+    forward_keep: Tensor | None = None
+    backward_keep: Tensor | None = None
 
     @property
     def n_predictions(self) -> int:
@@ -58,6 +62,8 @@ class LMBatch:
             self.forward_targets.to(device),
             self.backward_inputs.to(device),
             self.backward_targets.to(device),
+            None if self.forward_keep is None else self.forward_keep.to(device),
+            None if self.backward_keep is None else self.backward_keep.to(device),
         )
 
 
@@ -197,20 +203,25 @@ class _ShuffledLines:
 
 
 class SentenceBatches:
-    """Each sentence from a zero state; sentences of like length together, in random order.
+    """Each sentence from a zero state, in random order, without padding.
 
     Args:
         corpus: one tokenised sentence a line.
         encoder: words to ids.
         batch_tokens: predictions of a direction in a batch, at most.
+        pool_batches: batches' worth of sentences that are sorted by length together: one mixes
+            all lengths in a batch, many make batches of like length.
         seed: decides the order.
     """
 
     carries_state = False
 
-    def __init__(self, corpus: Corpus, encoder: Encoder, batch_tokens: int, seed: int) -> None:
+    def __init__(
+        self, corpus: Corpus, encoder: Encoder, batch_tokens: int, pool_batches: int, seed: int
+    ) -> None:
         self._lines = _ShuffledLines(corpus, seed, max(1, batch_tokens - 1))
         self._encoder, self._batch_tokens = encoder, batch_tokens
+        self._pool_batches = pool_batches
         self._start = self._lines.position()
         self._done = 0
         self._batches: list[list[list[str]]] = []
@@ -239,10 +250,39 @@ class SentenceBatches:
         generator = self._lines.generator(self._lines.number)
         generator.random()  # another stream than the one that shuffled the lines
         sentences = self._lines.next()
-        groups = batching.length_batches([len(s) + 1 for s in sentences], self._batch_tokens)
-        order = generator.permutation(len(groups))
-        self._batches = [[sentences[k] for k in groups[g]] for g in order]
+        self._batches = []
+        for pool in _groups(sentences, self._pool_batches * self._batch_tokens):
+            pool.sort(key=len, reverse=True)
+            self._batches += _shares(pool, -(-_n_predictions(pool) // self._batch_tokens))
+        generator.shuffle(self._batches)
         self._done = 0
+
+
+def _n_predictions(sentences: Sequence[Sequence[str]]) -> int:
+    return sum(len(sentence) + 1 for sentence in sentences)
+
+
+def _groups(sentences: Sequence[list[str]], n_predictions: int) -> list[list[list[str]]]:
+    """Consecutive sentences of at most so many predictions together, at least one each."""
+    groups: list[list[list[str]]] = []
+    left = 0
+    for sentence in sentences:
+        if not groups or left < len(sentence) + 1:
+            groups.append([])
+            left = n_predictions
+        groups[-1].append(sentence)
+        left -= len(sentence) + 1
+    return groups
+
+
+def _shares(sentences: Sequence[list[str]], n: int) -> list[list[list[str]]]:
+    """Consecutive sentences in n groups of about as many predictions each, none of them empty."""
+    ends = np.cumsum([len(sentence) + 1 for sentence in sentences])
+    numbers = (ends - 1) * n // ends[-1]
+    return [
+        [sentences[int(k)] for k in np.flatnonzero(numbers == number)]
+        for number in np.unique(numbers)
+    ]
 
 
 class _Rows:
@@ -294,6 +334,11 @@ class _Rows:
         self._rows = [list(row) for row in position["rows"]]
 
 
+def _unlike(tokens: Sequence[str], mark: str) -> Tensor:
+    """0 where a token is the mark, else 1: (N, 1), float32."""
+    return torch.tensor([[float(token != mark)] for token in tokens])
+
+
 class StreamBatches:
     """Running text in rows whose LSTM state is carried from batch to batch, as published.
 
@@ -304,25 +349,39 @@ class StreamBatches:
         encoder: words to ids.
         n_rows: parallel streams.
         unroll_steps: steps of a batch.
+        resets: set the state to zero at the start of each sentence; within a sentence it is still
+            carried from batch to batch.
         seed: decides the order.
     """
 
     carries_state = True
 
     def __init__(
-        self, corpus: Corpus, encoder: Encoder, n_rows: int, unroll_steps: int, seed: int
+        self,
+        corpus: Corpus,
+        encoder: Encoder,
+        n_rows: int,
+        unroll_steps: int,
+        seed: int,
+        *,
+        resets: bool = False,
     ) -> None:
         longest = 2**62  # a sentence may go on over any number of batches
         self._encoder, self._steps, self._n_rows = encoder, unroll_steps, n_rows
+        self._resets = resets
         self._ahead = _Rows(_ShuffledLines(corpus, 2 * seed, longest), n_rows, backward=False)
         self._back = _Rows(_ShuffledLines(corpus, 2 * seed + 1, longest), n_rows, backward=True)
 
     def next(self) -> LMBatch:
         """The next batch."""
-        return self._encoder.batch(
-            (self._n_rows,) * self._steps,
-            self._ahead.take(self._steps),
-            self._back.take(self._steps),
+        ahead, back = self._ahead.take(self._steps), self._back.take(self._steps)
+        batch = self._encoder.batch((self._n_rows,) * self._steps, ahead, back)
+        if not self._resets:
+            return batch
+        return replace(
+            batch,
+            forward_keep=_unlike(ahead[0], BOS_TOKEN),
+            backward_keep=_unlike(back[0], EOS_TOKEN),
         )
 
     def position(self) -> dict[str, Any]:

@@ -50,13 +50,17 @@ class TrainConfig:
 
     model: BiLMConfig = field(default_factory=lambda: PRESETS["mini"])
     """The biLM's shape."""
-    mode: Literal["sentence", "stream"] = "sentence"
-    """`sentence`: each from a zero state, as embedding reads it; `stream`: the state is carried
-    along running text, as published."""
+    mode: Literal["sentence", "rows", "stream"] = "rows"
+    """`sentence`: each from a zero state, as embedding reads it, batches of like length; `rows`:
+    the same sentences end to end in parallel rows, the state set to zero where one starts;
+    `stream`: rows whose state is carried along from sentence to sentence, as published."""
     batch_tokens: int = 2560
     """Predictions a direction and step."""
+    pool_batches: int = 100
+    """Sentence mode: batches' worth of sentences sorted by length together; many make batches of
+    like length, one mixes all lengths in a batch."""
     unroll_steps: int = 20
-    """Steps between truncations in stream mode (batch_tokens / unroll_steps streams)."""
+    """Other modes: steps between truncations, batch_tokens / unroll_steps rows."""
     softmax: Literal["sampled", "full"] = "sampled"
     """The training loss; validation always uses the full softmax."""
     n_candidates: int = 1024
@@ -102,14 +106,14 @@ class TrainConfig:
             raise ConfigError(f"--dropout must be from 0 to below 1, got {self.dropout}")
         if self.warmup_steps < 0 or self.valid_tokens < 0 or self.seed < 0:
             raise ConfigError("--warmup-steps, --valid-tokens and --seed must be at least 0")
-        choices = {"mode": ("sentence", "stream"), "softmax": ("sampled", "full"),
+        choices = {"mode": ("sentence", "rows", "stream"), "softmax": ("sampled", "full"),
                    "optimizer": ("adamw", "adagrad"), "decay": ("cosine", "linear", "none"),
                    "precision": ("float32", "bfloat16")}  # fmt: skip
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 got = getattr(self, name)
                 raise ConfigError(f"{_flag(name)} must be one of {', '.join(allowed)}, got {got!r}")
-        if self.mode == "stream" and self.batch_tokens % self.unroll_steps:
+        if self.mode != "sentence" and self.batch_tokens % self.unroll_steps:
             raise ConfigError(
                 f"--batch-tokens {self.batch_tokens} is not a multiple of --unroll-steps "
                 f"{self.unroll_steps}"

@@ -52,12 +52,14 @@ class LanguageModel(nn.Module):
             vectors[batch.forward_inputs],
             batch,
             None if state is None else state.forward,
+            batch.forward_keep,
         )
         back, back_state = self._top(
             self.bilm.backward_lstm,
             vectors[batch.backward_inputs],
             batch,
             None if state is None else state.backward,
+            batch.backward_keep,
         )
         losses = []
         for number, (top, targets) in enumerate(
@@ -70,17 +72,22 @@ class LanguageModel(nn.Module):
         return losses[0], losses[1], BiLMState(ahead_state.detach(), back_state.detach())
 
     def _top(
-        self, stack: LSTMStack, x: Tensor, batch: LMBatch, state: LSTMState | None
+        self,
+        stack: LSTMStack,
+        x: Tensor,
+        batch: LMBatch,
+        state: LSTMState | None = None,
+        keep: Tensor | None = None,
     ) -> tuple[Tensor, LSTMState]:
-        layers, last = stack(x, batch.batch_sizes, state)
+        layers, last = stack(x, batch.batch_sizes, state, keep)
         return self.dropout(layers[-1]), last
 
     @torch.no_grad()
     def negative_log_likelihoods(self, batch: LMBatch) -> tuple[Tensor, Tensor]:
         """Of every target from zero states, full softmax, packed order: two of (N,), in nats."""
         vectors = self.bilm.token_encoder(batch.words)
-        ahead, _ = self._top(self.bilm.forward_lstm, vectors[batch.forward_inputs], batch, None)
-        back, _ = self._top(self.bilm.backward_lstm, vectors[batch.backward_inputs], batch, None)
+        ahead, _ = self._top(self.bilm.forward_lstm, vectors[batch.forward_inputs], batch)
+        back, _ = self._top(self.bilm.backward_lstm, vectors[batch.backward_inputs], batch)
         return (
             self.softmax.negative_log_likelihood(ahead, batch.forward_targets),
             self.softmax.negative_log_likelihood(back, batch.backward_targets),

@@ -116,9 +116,14 @@ class TrainingRun:
     def _batches(self, corpus: Corpus) -> Batches:
         config = self.config
         if config.mode == "sentence":
-            return SentenceBatches(corpus, self.encoder, config.batch_tokens, config.seed)
+            return SentenceBatches(
+                corpus, self.encoder, config.batch_tokens, config.pool_batches, config.seed
+            )
         rows = config.batch_tokens // config.unroll_steps
-        return StreamBatches(corpus, self.encoder, rows, config.unroll_steps, config.seed)
+        return StreamBatches(
+            corpus, self.encoder, rows, config.unroll_steps, config.seed,
+            resets=config.mode == "rows",
+        )  # fmt: skip
 
     def start(self, resume: bool) -> dict[str, Any] | None:
         """Make the run's folder ready, or take up what it holds; returns the progress to go on.
