@@ -12,7 +12,7 @@ from torch import Tensor
 
 from relmo.config import BiLMConfig
 from relmo.errors import ConfigError, FormatError, InputError
-from relmo.formats import detect, relmo_format
+from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import BiLM, PackedIndex
 from relmo.text import batching
@@ -223,14 +223,29 @@ class Elmo:
             source=info.source if info else Path(),
         )
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model in relmo's format; the folder appears whole or not at all.
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        format: Literal["relmo", "bilm_hdf5"] = "relmo",
+        overwrite: bool = False,
+    ) -> None:
+        """Write the model; the folder appears whole or not at all.
+
+        Args:
+            folder: where; nothing, an empty folder or an earlier model of the format may be there.
+            format: "relmo", or "bilm_hdf5": options.json and weights.hdf5 as AllenNLP reads them,
+                without the softmax and the card, for which it has no place.
+            overwrite: replace any other folder too, with everything in it.
 
         Raises:
-            InputError: the folder holds something and `overwrite` is not given, or cannot be
+            InputError: another folder is there and `overwrite` is not given, or it cannot be
                 written.
         """
-        relmo_format.write(self.checkpoint(), Path(folder), overwrite=overwrite)
+        writers = {relmo_format.NAME: relmo_format.write, bilm_hdf5.NAME: bilm_hdf5.write}
+        if format not in writers:
+            raise InputError(f"format: expected one of {', '.join(writers)}, got {format!r}")
+        writers[format](self.checkpoint(), Path(folder), overwrite=overwrite)
 
     def _stream(
         self, sentences: Iterable[list[str]], combine: "_Combine", budget: int

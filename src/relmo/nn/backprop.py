@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relmo._typing import Float
 from relmo.nn.kernels import (
     LSTMWeights,
     Product,
@@ -24,13 +25,13 @@ _aten = torch.ops.aten
 
 
 def training(
-    x: Tensor,
+    x: Float[Tensor, "N n_in"],
     batch_sizes: tuple[int, ...],
-    h: Tensor,
-    c: Tensor,
+    h: Float[Tensor, "rows n_out"],
+    c: Float[Tensor, "rows dim"],
     weights: LSTMWeights,
-    keep: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+    keep: Float[Tensor, "N 1"] | None = None,
+) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
     """The numbers of `kernels.plain` with gradients; see there for the arguments.
 
     Under autocast the matrix products, and only they, run in the autocast dtype. The gradient

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relmo._typing import Float, Integer
 from relmo.config import BiLMConfig, CharCNNConfig
 
 __all__ = ["N_CHARACTERS", "PAD", "CharCNN", "WordEmbedding", "token_encoder"]
@@ -34,7 +35,9 @@ class Convolution(nn.Module):
         else:
             nn.init.normal_(self.weight, std=(width * embedding_dim) ** -0.5)
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    def forward(
+        self, vectors: Float[Tensor, "tokens time embedding_dim"]
+    ) -> Float[Tensor, "tokens number"]:
         """The largest response over the positions of each token.
 
         Args:
@@ -67,7 +70,7 @@ class Highway(nn.Module):
         nn.init.normal_(self.transform_weight, std=dim**-0.5)
         nn.init.normal_(self.gate_weight, std=dim**-0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "tokens dim"]) -> Float[Tensor, "tokens dim"]:
         """(tokens, dim) -> (tokens, dim)."""
         gate = torch.sigmoid(torch.addmm(self.gate_bias, x, self.gate_weight))
         transformed = torch.relu(torch.addmm(self.transform_bias, x, self.transform_weight))
@@ -83,7 +86,7 @@ class Projection(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_out))
         nn.init.normal_(self.weight, std=n_in**-0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "tokens n_in"]) -> Float[Tensor, "tokens n_out"]:
         """(tokens, in) -> (tokens, out)."""
         return torch.addmm(self.bias, x, self.weight)
 
@@ -113,7 +116,9 @@ class CharCNN(nn.Module):
             else None
         )
 
-    def forward(self, characters: Tensor) -> Tensor:
+    def forward(
+        self, characters: Integer[Tensor, "tokens characters"]
+    ) -> Float[Tensor, "tokens projection_dim"]:
         """Token vectors, each from its own characters alone.
 
         Args:
@@ -178,7 +183,7 @@ class WordEmbedding(nn.Module):
         self.embedding = nn.Parameter(torch.empty(n_words, projection_dim))
         nn.init.uniform_(self.embedding, -1.0, 1.0)
 
-    def forward(self, words: Tensor) -> Tensor:
+    def forward(self, words: Integer[Tensor, " tokens"]) -> Float[Tensor, "tokens projection_dim"]:
         """Word ids (tokens,) -> (tokens, projection_dim)."""
         return F.embedding(words.long(), self.embedding)
 

@@ -22,6 +22,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from relmo._typing import Float
+
 __all__ = [
     "FORGET_BIAS",
     "Kernel",
@@ -91,13 +93,13 @@ class Kernel(Protocol):
 
 
 def plain(
-    x: Tensor,
+    x: Float[Tensor, "N n_in"],
     batch_sizes: Sequence[int],
-    h: Tensor,
-    c: Tensor,
+    h: Float[Tensor, "rows n_out"],
+    c: Float[Tensor, "rows dim"],
     weights: LSTMWeights,
-    keep: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+    keep: Float[Tensor, "N 1"] | None = None,
+) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
     """The definition, step by step; see `Kernel` for the arguments.
 
     `keep` (N, 1) is 0 where a row starts anew from a zero state, else 1; None: nowhere.
@@ -197,8 +199,12 @@ class PackedLSTM:
 
 
 def inference(
-    x: Tensor, batch_sizes: Sequence[int], h: Tensor, c: Tensor, weights: PackedLSTM
-) -> tuple[Tensor, Tensor, Tensor]:
+    x: Float[Tensor, "N n_in"],
+    batch_sizes: Sequence[int],
+    h: Float[Tensor, "rows n_out"],
+    c: Float[Tensor, "rows dim"],
+    weights: PackedLSTM,
+) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
     """The same numbers without a graph; see `Kernel` for the arguments."""
     outputs = x.new_empty(x.shape[0], weights.output_dim)
     h_last, cell = h.clone(), 2 * c  # the cell state is kept doubled: sigmoid(2c) is then one call

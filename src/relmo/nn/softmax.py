@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relmo._typing import Float, Integer
 from relmo.errors import ConfigError
 from relmo.nn.kernels import Product, product
 
@@ -80,7 +81,12 @@ class Softmax(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_words, 1))  # a column, so its gradient can be sparse
         nn.init.normal_(self.weight, std=dim**-0.5)
 
-    def sampled_loss(self, x: Tensor, targets: Tensor, candidates: Candidates) -> Tensor:
+    def sampled_loss(
+        self,
+        x: Float[Tensor, "N dim"],
+        targets: Integer[Tensor, " N"],
+        candidates: Candidates,
+    ) -> Float[Tensor, ""]:
         """Mean negative log-likelihood among the target and the candidates, in nats.
 
         A candidate that is the row's target is not counted against it. The gradients of weight
@@ -102,14 +108,18 @@ class Softmax(nn.Module):
         )
         return loss
 
-    def full_loss(self, x: Tensor, targets: Tensor) -> Tensor:
+    def full_loss(
+        self, x: Float[Tensor, "N dim"], targets: Integer[Tensor, " N"]
+    ) -> Float[Tensor, ""]:
         """Mean negative log-likelihood over the whole vocabulary, in nats; see `sampled_loss`."""
         loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
             x, self.weight, self.bias[:, 0], targets, None
         )
         return loss
 
-    def negative_log_likelihood(self, x: Tensor, targets: Tensor) -> Tensor:
+    def negative_log_likelihood(
+        self, x: Float[Tensor, "N dim"], targets: Integer[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
         """Of each target over the whole vocabulary, in nats, without a graph: (N,)."""
         with torch.no_grad():
             multiply = Product(self.weight.t(), self.bias[:, 0].contiguous())
