@@ -190,3 +190,9 @@ def test_config_json_is_plain_and_dated_by_a_version(checkpoint: Checkpoint, tmp
     assert list(values) == ["format", "version", "bilm"]
     assert (values["format"], values["version"]) == ("relmo", 1)
     assert values["bilm"]["char_cnn"]["filters"] == [[1, 4], [2, 5], [3, 6]]
+
+
+def test_who_may_read_the_folder_may_read_the_tensors(checkpoint: Checkpoint, tmp_path: Path):
+    relmo_format.write(checkpoint, tmp_path / "b")
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "b").iterdir()}
+    assert modes["model.safetensors"] == modes["softmax.safetensors"] == modes["config.json"]

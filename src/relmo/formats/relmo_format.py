@@ -214,7 +214,10 @@ def _write_tensors(
                 f"{float(tensor.abs().max()):g}, expected at most {torch.finfo(value.dtype).max:g}"
             )
         stored[name] = value.clone(memory_format=torch.contiguous_format)  # no storage shared
+    path.touch()
+    mode = path.stat().st_mode  # as any file here is made; save_file lets only the owner read
     try:
         save_file(stored, path, metadata={"format": "pt"})
     except SafetensorError as error:
         raise InputError(f"cannot write '{os.fspath(folder)}': {error}") from error
+    path.chmod(mode)
