@@ -55,7 +55,7 @@ class TokenTable:
         words = list(places)
         with torch.no_grad():
             found = self._lookup(words)
-            return found[torch.tensor(index, device=found.device)]
+            return found[torch.tensor(index, dtype=torch.int64, device=found.device)]
 
     def encode(self, words: Sequence[str]) -> Tensor:
         """Vectors (n_words, projection_dim) straight from the encoder, with a graph if it trains.
@@ -64,8 +64,8 @@ class TokenTable:
         zeros where the vocabulary has none (as in the original, where its id is the padding's).
         """
         device = next(self._encoder.parameters()).device
+        self._tell(words)
         if self._chars is not None:
-            self._tell(words)
             ids = torch.from_numpy(self._chars.encode(words)).to(device, torch.int64)
             vectors: Tensor = self._encoder(ids)
             return vectors
@@ -91,6 +91,7 @@ class TokenTable:
     def _lookup(self, words: list[str]) -> Tensor:
         self._forget_if_changed()
         keys = words if self._chars is None else [self._chars.key(word) for word in words]
+        self._tell(words)  # those too whose key is known: it may be that of a shorter word
         slots = [self._slots.get(key, -1) for key in keys]
         missing = [place for place, slot in enumerate(slots) if slot < 0]
         if not missing:
@@ -143,8 +144,7 @@ class TokenTable:
             self._versions = versions
 
     def _tell(self, words: Sequence[str]) -> None:
-        assert self._chars is not None
-        if "truncated" in self._said:
+        if self._chars is None or "truncated" in self._said:
             return
         for word in words:
             if self._chars.is_truncated(word):

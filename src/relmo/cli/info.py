@@ -1,0 +1,141 @@
+"""`relmo info`: what a model is."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relmo.cli.words import in_bytes, some
+
+if TYPE_CHECKING:
+    from relmo.config import BiLMConfig
+    from relmo.formats.checkpoint import Checkpoint
+
+__all__ = ["info"]
+
+_PARTS = {
+    "token_encoder.": "token encoder",
+    "forward_lstm.": "forward LSTM",
+    "backward_lstm.": "backward LSTM",
+}
+
+
+def info(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL", help="A model's folder.", show_default="the model in the box"
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of lines.")
+    ] = False,
+) -> None:
+    """Print what MODEL is.
+
+    Its format, layers, shape, parameters by part, vocabulary, and its card.
+    """
+    from relmo.formats import detect  # torch takes a second to import
+    from relmo.model import BOX
+
+    checkpoint = detect.read(BOX if model is None else model)
+    if as_json:
+        print(json.dumps(_facts(checkpoint), indent=2, ensure_ascii=False))
+        return
+    for name, said in _lines(checkpoint):
+        print(f"{name:<15} {said}")
+    if checkpoint.card:
+        print()
+        _print_card(checkpoint.card)
+
+
+def _facts(checkpoint: "Checkpoint") -> dict[str, Any]:
+    config = checkpoint.config
+    return {
+        "source": str(checkpoint.source),
+        "format": checkpoint.format,
+        "bytes": _size(checkpoint.source),
+        "n_layers": config.n_layers + 1,
+        "dim": config.dim,
+        "parameters": _parameters(checkpoint),
+        "softmax_words": None if checkpoint.softmax is None else len(checkpoint.softmax["bias"]),
+        "vocabulary_words": None if checkpoint.vocab is None else len(checkpoint.vocab),
+        "config": config.to_dict(),
+        "card": checkpoint.card,
+    }
+
+
+def _lines(checkpoint: "Checkpoint") -> list[tuple[str, str]]:
+    config, facts = checkpoint.config, _facts(checkpoint)
+    words = facts["vocabulary_words"]
+    parameters = facts["parameters"]
+    return [
+        ("source", facts["source"]),
+        ("format", f"{facts['format']}, {in_bytes(facts['bytes'])}"),
+        ("layers", f"{facts['n_layers']}: the token layer, {_lstm_layers(config.n_layers)}"),
+        ("dim", f"{config.dim}: {config.projection_dim} forward, {config.projection_dim} backward"),
+        ("token encoder", _token_encoder(config)),
+        ("LSTMs", _lstms(config)),
+        ("parameters", f"{sum(parameters.values()):,}"),
+        *((f"  {name}", f"{number:,}") for name, number in parameters.items()),
+        ("vocabulary", "none" if words is None else some(words, "word")),
+        (
+            "softmax",
+            "none" if facts["softmax_words"] is None else "for the words of the vocabulary",
+        ),
+    ]
+
+
+def _parameters(checkpoint: "Checkpoint") -> dict[str, int]:
+    """Numbers of the biLM by its parts; the softmax is no part of it."""
+    parts = dict.fromkeys(_PARTS.values(), 0)
+    for name, tensor in checkpoint.tensors.items():
+        part = next(part for prefix, part in _PARTS.items() if name.startswith(prefix))
+        parts[part] += tensor.numel()
+    return parts
+
+
+def _lstm_layers(n: int) -> str:
+    return f"then {some(n, 'LSTM layer')} in each direction"
+
+
+def _token_encoder(config: "BiLMConfig") -> str:
+    cnn = config.char_cnn
+    if cnn is None:
+        return some(config.n_words or 0, "word vector")
+    filters = ", ".join(f"{number} of width {width}" for width, number in cnn.filters)
+    return (
+        f"character vectors of {cnn.embedding_dim}; filters: {filters}; {cnn.activation}; "
+        f"{some(cnn.n_highway, 'highway layer')}; {cnn.max_characters_per_token} characters a token"
+    )
+
+
+def _lstms(config: "BiLMConfig") -> str:
+    projected = f"projected to {config.projection_dim}" if config.has_lstm_projection else ""
+    clips = [
+        f"{name} clipped at {clip:g}"
+        for name, clip in (("cells", config.cell_clip), ("outputs", config.projection_clip))
+        if clip is not None
+    ]
+    skip = "skip connections" if config.skip_connections else "no skip connections"
+    return "; ".join(filter(None, [some(config.lstm_dim, "cell"), projected, *clips, skip]))
+
+
+def _size(source: Path) -> int:
+    """Bytes on disk of a file, or of the files of a folder."""
+    if source.is_file():
+        return source.stat().st_size
+    return sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+
+
+def _print_card(card: str) -> None:
+    """The card: as it is, or set by rich on a terminal."""
+    if not sys.stdout.isatty():
+        print(card.rstrip("\n"))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(card))

@@ -1,0 +1,60 @@
+"""`relmo`: the commands together, and how errors look at the command line."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+import relmo
+from relmo.cli.embed import embed
+from relmo.cli.info import info
+from relmo.cli.map import map_word
+from relmo.cli.train import train
+from relmo.errors import RelmoError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="relmo",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(embed)
+app.command("map")(map_word)
+app.command()(info)
+app.command()(train)
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        print(f"relmo {relmo.__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _relmo(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Deep contextualized word vectors (ELMo): embed text, look at senses, train models."""
+    logging.basicConfig(level=logging.WARNING, format="relmo: %(levelname)s: %(message)s")
+
+
+def run() -> None:
+    """The console script: a RelmoError is one line on standard error and exit code 2.
+
+    Ctrl-C ends with 130 and a closed pipe silently with 1, as typer has it.
+    """
+    try:
+        app(prog_name="relmo")
+    except RelmoError as error:
+        print(f"relmo: error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

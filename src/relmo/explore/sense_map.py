@@ -1,0 +1,280 @@
+"""Sense maps: every use of a word, each layer's vectors brought down to two dimensions.
+
+from relmo.explore import sense_map
+found = sense_map.find_uses("work", sentences, labels)
+drawn = sense_map.compute(relmo.load(), "work", found)
+drawn.layers[2].separation          # how far apart the labelled senses are
+relmo.explore.sense_plot.draw(drawn, "work.png")
+"""
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from relmo.errors import InputError
+
+__all__ = [
+    "LayerMap",
+    "SenseMap",
+    "Use",
+    "compute",
+    "find_uses",
+    "inflections",
+    "principal_plane",
+    "silhouette",
+]
+
+Array = npt.NDArray[np.floating[Any]]
+
+_VOWELS = "aeiou"
+_SAME = 1e-6  # relative: rounding leaves equal vectors apart by about 1e-7
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """What a map needs of `relmo.Elmo`."""
+
+    def embed_stream(
+        self, sentences: Iterable[Sequence[str]], *, layers: Literal["all"]
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """(n_layers, tokens, dim) for each sentence."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """One occurrence of the word."""
+
+    tokens: tuple[str, ...]
+    """The sentence."""
+    position: int
+    """Which of the tokens it is, from 0."""
+    label: str | None = None
+    """The sense it is known to have."""
+
+    @property
+    def form(self) -> str:
+        """The word as it stands in the sentence."""
+        return self.tokens[self.position]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerMap:
+    """One layer's picture."""
+
+    name: str
+    """"token layer", "layer 1", ..."""
+    points: Array
+    """(uses, 2): the first two principal components, centred."""
+    variance_kept: float
+    """Share of the layer's variance that two dimensions keep; 1 where there is none."""
+    has_variance: bool
+    """False where all vectors are the same."""
+    separation: float | None
+    """`silhouette` of the labels; None where they do not name two senses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenseMap:
+    """Every use of a word, and where each layer puts it."""
+
+    word: str
+    uses: tuple[Use, ...]
+    layers: tuple[LayerMap, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The senses, sorted."""
+        return tuple(sorted({use.label for use in self.uses if use.label is not None}))
+
+
+def inflections(word: str) -> frozenset[str]:
+    """The word and its regular English forms, in lower case: work, works, worked, working, ...
+
+    Spelling rules only: -s, -es, -ed, -ing; a silent e dropped, y turned to i, a final consonant
+    doubled. Some forms may not exist, which does no harm; irregular ones have to be given.
+    """
+    word = word.lower()
+    stems = {word}
+    if word.endswith("e"):
+        stems.add(word[:-1])
+    if len(word) > 2 and word[-1] not in _VOWELS + "wxy" and word[-2] in _VOWELS:
+        stems.add(word + word[-1])
+    forms = {word, word + "s", word + "es"}
+    forms |= {stem + ending for stem in stems for ending in ("ed", "ing")}
+    if word.endswith("y") and word[-2:-1] not in _VOWELS:
+        forms |= {word[:-1] + "ies", word[:-1] + "ied"}
+    return frozenset(forms)
+
+
+def find_uses(
+    word: str,
+    sentences: Iterable[Sequence[str]],
+    labels: Iterable[str | None] | None = None,
+    *,
+    forms: Iterable[str] | None = None,
+    exact: bool = False,
+    limit: int | None = None,
+) -> tuple[Use, ...]:
+    """Every token of the sentences that is a form of the word.
+
+    Args:
+        word: as typed.
+        sentences: each a list of tokens; read once, those without the word are not kept.
+        labels: the sense of the word in each sentence; None: not known.
+        forms: the forms to look for; None: the regular English `inflections`.
+        exact: capitals count and punctuation belongs to the token; without `forms` only the word
+            itself is looked for. Otherwise "Work," is a use of "work".
+        limit: read no further once so many are found.
+
+    Raises:
+        InputError: `labels` ends before or after `sentences`.
+    """
+    if exact:
+        wanted = frozenset(forms) if forms is not None else frozenset([word])
+    else:
+        wanted = frozenset(map(str.lower, forms)) if forms is not None else inflections(word)
+    uses: list[Use] = []
+    for tokens, label in _paired(sentences, labels):
+        uses += [
+            Use(tokens=tuple(tokens), position=position, label=label)
+            for position, token in enumerate(tokens)
+            if (token if exact else _bare(token)) in wanted
+        ]
+        if limit is not None and len(uses) >= limit:
+            return tuple(uses[:limit])
+    return tuple(uses)
+
+
+def compute(elmo: Embedder, word: str, uses: Sequence[Use]) -> SenseMap:
+    """The map of the uses.
+
+    Args:
+        elmo: the model.
+        word: for the title.
+        uses: what `find_uses` gave.
+
+    Raises:
+        InputError: fewer than two uses.
+    """
+    if len(uses) < 2:
+        found = "no use" if not uses else f"one use ({' '.join(uses[0].tokens)!r})"
+        raise InputError(f"map: {found} of {word!r} in the sentences; a map needs two or more")
+    sentences = list(dict.fromkeys(use.tokens for use in uses))
+    rows: dict[tuple[tuple[str, ...], int], Array] = {}
+    embedded = elmo.embed_stream(sentences, layers="all")
+    wanted = {(use.tokens, use.position) for use in uses}
+    for tokens, layers in zip(sentences, embedded, strict=True):
+        for position in range(len(tokens)):
+            if (tokens, position) in wanted:
+                rows[tokens, position] = layers[:, position].copy()
+    stacked = np.stack([rows[use.tokens, use.position] for use in uses], axis=1)  # (L, uses, dim)
+    labels = [use.label for use in uses]
+    maps = tuple(_layer_map(n, vectors, labels) for n, vectors in enumerate(stacked))
+    return SenseMap(word=word, uses=tuple(uses), layers=maps)
+
+
+def principal_plane(vectors: Array) -> tuple[Array, float]:
+    """The first two principal components, and the share of the variance that they keep.
+
+    A component's sign is free; the one is taken in which its largest loading is positive, so that
+    a picture does not depend on the linear algebra library.
+
+    Args:
+        vectors: (n, dim), n at least 1.
+
+    Returns:
+        (n, 2) centred coordinates (0 in a dimension that is not there), and the share: 1.0 where
+        all vectors are the same.
+    """
+    vectors = vectors.astype(np.float64)
+    centred = vectors - vectors.mean(axis=0)
+    points = np.zeros((len(vectors), 2))
+    if np.abs(centred).max() <= _SAME * np.abs(vectors).max():
+        return points, 1.0
+    left, scales, axes = np.linalg.svd(centred, full_matrices=False)
+    n_kept = min(2, len(scales))
+    loadings = axes[:n_kept]
+    largest = np.abs(loadings).argmax(axis=1)
+    signs = np.sign(loadings[np.arange(n_kept), largest])
+    points[:, :n_kept] = left[:, :n_kept] * scales[:n_kept] * signs
+    return points, float((scales[:n_kept] ** 2).sum() / (scales**2).sum())
+
+
+def silhouette(vectors: Array, labels: Sequence[str | None]) -> float | None:
+    """Mean silhouette of the labelled vectors under cosine distance, from -1 to 1.
+
+    Rousseeuw 1987, "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis": for one vector, a is its mean distance to the others of its label, b the smallest
+    mean distance to those of another label, and its silhouette (b - a) / max(a, b); 0 for a label
+    with one vector, and where a = b = 0. Computed from the whole vectors, not from the picture.
+
+    Args:
+        vectors: (n, dim).
+        labels: n labels; vectors labelled None are left out.
+
+    Returns:
+        The mean, or None where there are not two labels, one of them at least twice.
+    """
+    known = [(row, label) for row, label in enumerate(labels) if label is not None]
+    names = sorted({label for _, label in known})
+    if len(names) < 2 or len(known) == len(names):
+        return None
+    chosen = vectors[[row for row, _ in known]].astype(np.float64)
+    norms = np.linalg.norm(chosen, axis=1, keepdims=True)
+    unit = chosen / np.where(norms > 0, norms, 1.0)
+    distances = np.clip(1.0 - unit @ unit.T, 0.0, 2.0)  # (n, n), n labelled vectors
+    distances[distances < _SAME] = 0.0
+    np.fill_diagonal(distances, 0.0)
+    members = np.array([[label == name for _, label in known] for name in names])  # (labels, n)
+    own = members.argmax(axis=0)
+    sizes = members.sum(axis=1)  # (labels,)
+    sums = distances @ members.T  # (n, labels)
+    here = np.arange(len(known))
+    a = sums[here, own] / np.maximum(sizes[own] - 1, 1)
+    means = sums / sizes
+    means[here, own] = np.inf
+    b = means.min(axis=1)
+    larger = np.maximum(a, b)
+    counts = (sizes[own] > 1) & (larger > 0)
+    values = np.where(counts, (b - a) / np.where(larger > 0, larger, 1.0), 0.0)
+    return float(values.mean())
+
+
+def _paired(
+    sentences: Iterable[Sequence[str]], labels: Iterable[str | None] | None
+) -> Iterator[tuple[Sequence[str], str | None]]:
+    """Each sentence with its label, read in step."""
+    if labels is None:
+        yield from ((tokens, None) for tokens in sentences)
+        return
+    rest = iter(labels)
+    end = object()
+    for tokens in sentences:
+        label = next(rest, end)
+        if label is end:
+            raise InputError("find_uses: fewer labels than sentences")
+        yield tokens, cast("str | None", label)
+    if next(rest, end) is not end:
+        raise InputError("find_uses: more labels than sentences")
+
+
+def _layer_map(n: int, vectors: Array, labels: Sequence[str | None]) -> LayerMap:
+    points, kept = principal_plane(vectors)
+    return LayerMap(
+        name="token layer" if n == 0 else f"layer {n}",
+        points=points,
+        variance_kept=kept,
+        has_variance=bool(np.any(points)),
+        separation=silhouette(vectors, labels),
+    )
+
+
+def _bare(token: str) -> str:
+    """The token in lower case without punctuation at its ends."""
+    letters = [k for k, char in enumerate(token) if not unicodedata.category(char).startswith("P")]
+    return token[letters[0] : letters[-1] + 1].lower() if letters else token

@@ -1,0 +1,1 @@
+"""Corpora embedded to disk."""

@@ -1,0 +1,81 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+import relmo as package
+from relmo.cli import embed, main
+from tests.cli import help_pages
+from tests.helpers import relmo
+
+COMMANDS = ["embed", "map", "info", "train"]
+
+
+def program(*arguments: str, code: str = "") -> list[str]:
+    return [sys.executable, "-c", f"{code}\nfrom relmo.cli.main import run; run()", *arguments]
+
+
+def test_version():
+    assert relmo("--version") == (0, f"relmo {package.__version__}\n", "")
+
+
+def test_every_command_has_help_that_names_each_option_in_words():
+    for command in COMMANDS:
+        ran = relmo(command, "--help")
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.out.startswith(f"Usage: relmo {command} [OPTIONS] ")
+
+
+def test_the_help_pages_in_the_documentation_are_those_of_the_program():
+    page = help_pages.PAGE.read_text(encoding="utf-8")
+    assert page == help_pages.renewed(page), "run: python -m tests.cli.help_pages"
+    for command in ["", *COMMANDS]:
+        assert " ".join(["<!-- relmo", *command.split(), "--help -->"]) in page
+
+
+def test_an_unknown_command_exits_2():
+    ran = relmo("embde")
+    assert (ran.code, ran.out) == (2, "")
+    assert "No such command 'embde'" in ran.err
+
+
+def test_help_imports_neither_torch_nor_numpy_and_is_quick():
+    check = (
+        "import atexit, sys; atexit.register(lambda: print({'torch', 'numpy'} & {*sys.modules}))"
+    )
+    start = time.perf_counter()
+    ran = subprocess.run(program("--help", code=check), capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 10  # seconds; a tenth of it on a machine with nothing else
+    assert ran.stdout.endswith("set()\n")
+
+
+def test_ctrl_c_exits_130_without_a_traceback(monkeypatch):
+    def interrupted(arguments: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embed.lines, "check", interrupted)
+    ran = relmo("embed", "a", "-o", "v.h5")
+    assert (ran.code, ran.out) == (130, "")
+    assert "Traceback" not in ran.err
+
+
+def test_a_closed_pipe_is_silent():
+    writer = subprocess.Popen(
+        program("train", "--help"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    assert writer.stderr is not None
+    writer.stdout.close()
+    assert writer.stderr.read() == b""
+    writer.stderr.close()
+    writer.wait()
+
+
+@pytest.mark.parametrize("message", ["two\n  lines", "one line"])
+def test_an_error_is_one_line(message, monkeypatch):
+    def failing(**_: object) -> None:
+        raise package.FormatError(message)
+
+    monkeypatch.setattr(main, "app", failing)
+    assert relmo() == (2, "", f"relmo: error: {' '.join(message.split())}\n")

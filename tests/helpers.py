@@ -1,0 +1,69 @@
+"""What tests of several rooms share: a tiny random model, and the command line called in here."""
+
+import contextlib
+import io
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import torch
+
+from relmo.cli import main
+from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.formats.checkpoint import Checkpoint, parameter_shapes
+from relmo.model import Elmo
+
+TINY = BiLMConfig(
+    lstm_dim=6,
+    projection_dim=4,
+    char_cnn=CharCNNConfig(filters=((1, 3), (2, 5)), embedding_dim=3, n_highway=1),
+)
+CARD = "# tiny\n\nRandom weights, for tests.\n"
+
+
+def tiny_elmo(seed: int = 0) -> Elmo:
+    """A model with random weights: 3 layers, dim 8."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        name: torch.randn(shape, generator=generator) / 2 for name, shape in parameter_shapes(TINY)
+    }
+    return Elmo.from_checkpoint(
+        Checkpoint(config=TINY, tensors=tensors, card=CARD, format="relmo", source=Path("tiny"))
+    )
+
+
+def tiny_model(folder: Path, seed: int = 0) -> Path:
+    """`tiny_elmo`, saved."""
+    tiny_elmo(seed).save(folder)
+    return folder
+
+
+class Ran(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+def relmo(*arguments: str | Path, stdin: str | bytes = b"") -> Ran:
+    """Run `relmo ARGUMENTS` in this process; times and speeds in its output become X."""
+    text = stdin.encode() if isinstance(stdin, str) else stdin
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", ["relmo", *map(str, arguments)]),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(text))),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main.run()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+    return Ran(code, _without_times(out.getvalue()), _without_times(err.getvalue()))
+
+
+def _without_times(text: str) -> str:
+    return re.sub(r"[\d.,]+ s \([\d,]+ tokens/s\)", "X s (X tokens/s)", text)
