@@ -1,0 +1,222 @@
+"""ElmoEmbedding: learned mixes of the layers, padded; the biLM frozen unless asked."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from relmo.embedding import ElmoEmbedding, ElmoEmbeddingOutput
+from relmo.errors import ConfigError, InputError
+from relmo.model import Elmo
+from relmo.nn import kernels, lstm
+from tests.nn.helpers import SENTENCES, tiny_elmo
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def embedding(elmo: Elmo | None = None, **settings: Any) -> ElmoEmbedding:
+    """With mixes that differ from each other and from the mean."""
+    module = ElmoEmbedding(elmo or tiny_elmo(), **{"dropout": 0.0, **settings})
+    with torch.no_grad():
+        for number, mix in enumerate(module.mixtures):
+            mix.weights.copy_(torch.tensor([0.3, -1.0, 2.0]) + number)
+            mix.weights[number % 3] += 1
+            mix.gamma.fill_(1.5 + number)
+    return module
+
+
+def expected_mix(module: ElmoEmbedding, number: int, sentences: Any) -> list[np.ndarray]:
+    mix = module.mixtures[number]
+    weights = (mix.gamma * torch.softmax(mix.weights, 0)).tolist()
+    return module.elmo.embed(sentences, weights)
+
+
+def assert_padded(output: ElmoEmbeddingOutput, number: int, expected: list[np.ndarray]) -> None:
+    mixture, mask = output.mixtures[number].detach().numpy(), output.mask.numpy()
+    longest = max(map(len, expected), default=0)
+    assert mixture.shape == (len(expected), longest, 10)
+    assert mask.shape == (len(expected), longest)
+    for row, alive, array in zip(mixture, mask, expected, strict=True):
+        assert alive.tolist() == [True] * len(array) + [False] * (longest - len(array))
+        np.testing.assert_allclose(row[: len(array)], array, **CLOSE)
+        np.testing.assert_array_equal(row[len(array) :], 0)
+
+
+def test_each_mix_is_the_layers_so_weighted_padded_with_zeros():
+    module = embedding(n_mixtures=3)
+    output = module(SENTENCES)
+    assert len(output.mixtures) == 3
+    for number in range(3):
+        assert_padded(output, number, expected_mix(module, number, SENTENCES))
+    assert not torch.allclose(output.mixtures[0], output.mixtures[1])
+
+
+words = st.sampled_from(["the", "cat", "<S>", "é" * 60, "", "\ud800"])
+
+
+@settings(max_examples=25)
+@given(st.lists(st.lists(words, max_size=5), max_size=5))
+def test_any_batch_is_padded_as_it_should_be(sentences: list[list[str]]):
+    module = embedding()
+    assert_padded(module(sentences), 0, expected_mix(module, 0, sentences))
+
+
+def test_a_string_is_split_on_white_space():
+    module = embedding()
+    a, b = module(["The cat", " sat\n"]), module([["The", "cat"], ["sat"]])
+    assert torch.equal(a.mixtures[0], b.mixtures[0])
+    assert torch.equal(a.mask, b.mask)
+
+
+@pytest.mark.parametrize(("sentences", "batch"), [([], 0), ([[]], 1), (["", []], 2)])
+@pytest.mark.parametrize("fine_tune", [False, True])
+def test_without_any_token_there_are_no_columns(sentences: Any, batch: int, fine_tune: bool):
+    output = embedding(n_mixtures=2, fine_tune=fine_tune)(sentences)
+    assert [tuple(mixture.shape) for mixture in output.mixtures] == [(batch, 0, 10)] * 2
+    assert (output.mask.shape, output.mask.dtype) == ((batch, 0), torch.bool)
+
+
+def test_one_string_for_many_sentences_is_an_error():
+    with pytest.raises(InputError, match="give a list of sentences"):
+        embedding()("The cat")
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_fewer_than_one_mix_is_an_error(n: int):
+    with pytest.raises(ConfigError, match=f"n_mixtures must be at least 1, got {n}"):
+        ElmoEmbedding(tiny_elmo(), n_mixtures=n)
+
+
+def test_layer_norm_is_over_the_real_tokens_of_the_batch():
+    module = embedding(layer_norm=True)
+    flat = np.concatenate(module.elmo.embed(SENTENCES, "all"), axis=1)  # (3, tokens, 10)
+    normal = (flat - flat.mean((1, 2), keepdims=True)) / flat.std((1, 2), keepdims=True)
+    mix = module.mixtures[0]
+    shares = (mix.gamma * torch.softmax(mix.weights, 0)).detach().numpy()
+    output = module(SENTENCES)
+    expected = np.einsum("k,ktd->td", shares, normal)
+    np.testing.assert_allclose(output.mixtures[0][output.mask].detach(), expected, **CLOSE)
+
+
+def test_dropout_falls_on_the_mix_in_training_mode_only():
+    module = embedding(dropout=0.5)
+    calm = module.eval()(SENTENCES).mixtures[0]
+    torch.manual_seed(0)
+    dropped = module.train()(SENTENCES).mixtures[0]
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], 2 * calm[kept])
+    assert 0.3 < kept[calm != 0].float().mean() < 0.7
+    torch.testing.assert_close(calm, embedding()(SENTENCES).mixtures[0])
+
+
+def test_the_penalty_is_the_sum_over_all_mixes():
+    module = embedding(n_mixtures=2)
+    expected = sum(mix.weights.square().sum() for mix in module.mixtures)
+    torch.testing.assert_close(module.penalty(), expected)
+
+
+# --- frozen ---------------------------------------------------------------------------------------
+
+
+def test_frozen_only_the_mixes_are_learned_and_stored():
+    module = embedding(n_mixtures=2)
+    names = ["mixtures.0.weights", "mixtures.0.gamma", "mixtures.1.weights", "mixtures.1.gamma"]
+    assert [name for name, _ in module.named_parameters()] == names
+    assert list(module.state_dict()) == names
+    module(SENTENCES).mixtures[1].square().sum().backward()
+    assert all(p.grad is not None for p in module.mixtures[1].parameters())
+    assert all(p.grad is None for p in module.elmo.bilm.parameters())
+
+
+def test_frozen_the_bilm_is_left_alone_by_train_and_by_another_that_fine_tunes():
+    elmo = tiny_elmo()
+    embedding(elmo, fine_tune=True)
+    module = embedding(elmo).train()
+    module(SENTENCES).mixtures[0].sum().backward()
+    assert all(parameter.grad is None for parameter in elmo.bilm.parameters())
+
+
+def test_the_gradient_of_a_mix_is_that_of_equation_1():
+    module = embedding(layer_norm=False)
+    layers = [torch.from_numpy(a) for a in module.elmo.embed(SENTENCES, "all")]
+    flat = torch.cat(layers, dim=1)  # (3, tokens, 10)
+    mix = copy.deepcopy(module.mixtures[0])
+    mix(list(flat)).square().sum().backward()
+    module(SENTENCES).mixtures[0].square().sum().backward()
+    torch.testing.assert_close(module.mixtures[0].weights.grad, mix.weights.grad)
+    torch.testing.assert_close(module.mixtures[0].gamma.grad, mix.gamma.grad)
+
+
+def test_a_state_dict_goes_there_and_back():
+    module, other = embedding(n_mixtures=2), ElmoEmbedding(tiny_elmo(), 2, 0.0)
+    assert not torch.allclose(module(SENTENCES).mixtures[0], other(SENTENCES).mixtures[0])
+    other.load_state_dict(module.state_dict())
+    for a, b in zip(module(SENTENCES).mixtures, other(SENTENCES).mixtures, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("fine_tune", [False, True])
+def test_moved_or_cast_the_bilm_comes_along(fine_tune: bool):
+    module = embedding(fine_tune=fine_tune)
+    expected = module(SENTENCES).mixtures[0]
+    module.double()
+    assert all(parameter.dtype == torch.float64 for parameter in module.elmo.bilm.parameters())
+    found = module(SENTENCES).mixtures[0]
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.float(), expected, **CLOSE)
+    assert module.to("cpu")(SENTENCES).mask.any()
+
+
+def test_a_copy_is_its_own():
+    module = embedding(fine_tune=True)
+    copied = copy.deepcopy(module)
+    assert copied.elmo.bilm is copied.bilm
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.mul_(2)
+    assert not torch.allclose(copied(SENTENCES).mixtures[0], module(SENTENCES).mixtures[0])
+    torch.testing.assert_close(module(SENTENCES).mixtures[0], embedding()(SENTENCES).mixtures[0])
+
+
+# --- fine-tuned -----------------------------------------------------------------------------------
+
+
+def gradients(module: ElmoEmbedding) -> dict[str, Tensor]:
+    output = module(SENTENCES)
+    reader = torch.randn(output.mixtures[0].shape, generator=torch.Generator().manual_seed(1))
+    loss = (output.mixtures[0] * reader).sum()
+    named = dict(module.named_parameters())
+    return dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
+
+
+@pytest.mark.parametrize("settings", [{}, {"layer_norm": True}], ids=repr)
+@pytest.mark.parametrize("shape", [{}, {"n_words": 9}, {"cell_clip": 0.3}], ids=repr)
+def test_fine_tuned_every_parameter_has_the_gradient_of_plain_autograd(
+    settings: Any, shape: Any, monkeypatch: pytest.MonkeyPatch
+):
+    module = embedding(tiny_elmo(**shape), fine_tune=True, **settings)
+    found = gradients(module)
+    assert sum(name.startswith("bilm.") for name in found) == len(module.elmo.bilm.state_dict())
+    assert all(gradient.abs().max() > 0 for gradient in found.values())
+
+    def plain(x, batch_sizes, h, c, layer, keep=None):
+        return kernels.plain(x, batch_sizes, h, c, layer.weights(), keep)
+
+    monkeypatch.setattr(lstm, "run", plain)
+    torch.testing.assert_close(found, gradients(module), rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_of_fine_tuning_moves_the_vectors_that_come_after():
+    module = embedding(fine_tune=True)
+    before = module.elmo.embed(SENTENCES)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    module(SENTENCES).mixtures[0].square().mean().backward()
+    optimizer.step()
+    after = module.elmo.embed(SENTENCES)
+    assert np.abs(after[0] - before[0]).max() > 1e-4
+    assert_padded(module(SENTENCES), 0, expected_mix(module, 0, SENTENCES))
