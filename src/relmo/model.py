@@ -29,6 +29,7 @@ Sentence = str | Sequence[str]
 Layers = Literal["average", "all", "top", "token"] | int | Sequence[float]
 Array = npt.NDArray[np.float32]
 
+_WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
 _WINDOW_BATCHES = 4  # batches' worth of sentences read ahead and sorted by length together
 
 
@@ -252,7 +253,8 @@ class Elmo:
     ) -> Iterator[Array]:
         for group in batching.window(sentences, _WINDOW_BATCHES * budget):
             vectors: list[Array | None] = [None] * len(group)
-            for batch in batching.length_batches([len(s) + 2 for s in group], budget):
+            lengths = [len(sentence) + 2 for sentence in group]
+            for batch in batching.length_batches(lengths, budget, whole_rows=_WHOLE_ROWS):
                 arrays = self._embed_batch([group[number] for number in batch], combine)
                 for number, array in zip(batch, arrays, strict=True):
                     vectors[number] = array

@@ -199,3 +199,22 @@ def test_a_row_that_starts_anew_is_two_rows_from_zero():
         tail, h_last, c_last = kernel(x[3:], (1,) * 3, 0 * h, 0 * c, case.weights)
         results = kernel(x, (1,) * 6, h, c, case.weights, keep)
         assert_close(results, (torch.cat([head, tail]), h_last, c_last), EXACT)
+
+
+def test_few_different_numbers_of_rows_are_computed():
+    sizes = {rows: kernels.whole_rows(rows) for rows in range(1, 1025)}
+    assert all(rows <= size < rows + 64 for rows, size in sizes.items())
+    assert len(set(sizes.values())) <= 24  # oneDNN keeps some MB for each
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 16, 17, 33, 65, 70])
+def test_rows_computed_along_change_nothing(rows):
+    config = BiLMConfig(lstm_dim=7, projection_dim=5, cell_clip=0.3, n_words=2)
+    layer = LSTMLayer(config)
+    sizes = (rows, rows, (rows + 1) // 2, 1)
+    x, h, c = torch.randn(sum(sizes), 5), torch.randn(rows, 5), torch.randn(rows, 7)
+    with torch.no_grad():
+        fast = kernels.inference(x, sizes, h, c, layer.packed())
+        slow = kernels.plain(x, sizes, h, c, layer.weights())
+    for got, expected in zip(fast, slow, strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-6, rtol=0)

@@ -36,6 +36,10 @@ _INK, _GREY, _EDGE, _PANEL = "#1f1f1f", "#5f5f5f", "#d4d4d4", "#fafafa"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 _UNLABELLED = ("#6b6b6b", "o")
+_PLANE = (
+    "Vectors on their first two principal components, both axes to one scale; marks on one spot "
+    "are drawn side by side."
+)
 _SEPARATION = (
     "Separation: mean silhouette of the senses (Rousseeuw 1987) under the cosine distance of the "
     "whole vectors; 1 apart, 0 mixed."
@@ -95,10 +99,11 @@ class _Picture:
             end = self.page.text(end + 30, y, label, size=10, colour=colour, bold=True)
 
     def _footer(self) -> None:
-        said = "Vectors on their first two principal components, both axes to one scale."
+        said = [_PLANE]
         if any(layer.separation is not None for layer in self.drawn.layers):
-            said += " " + _SEPARATION
-        lines = self._broken(said, size=8.5, room=self.page.width - 2 * _MARGIN)
+            said.append(_SEPARATION)
+        room = self.page.width - 2 * _MARGIN
+        lines = [line for text in said for line in self._broken(text, size=8.5, room=room)]
         for n, line in enumerate(lines):
             self.page.text(_MARGIN, 24 - 11 * n, line, size=8.5, colour=_GREY)
 

@@ -49,7 +49,9 @@ class Convolution(nn.Module):
         n, _, dim = vectors.shape
         width, _, number = self.weight.shape
         windows = vectors.reshape(n, -1).unfold(1, width * dim, dim)  # (n, positions, width * dim)
-        responses = windows @ self.weight.view(width * dim, number)  # (n, positions, number)
+        # Joined to two dimensions by a copy: as they overlap, matmul would take them one by one.
+        responses = windows.reshape(-1, width * dim) @ self.weight.view(width * dim, number)
+        responses = responses.view(n, -1, number)  # (n, positions, number)
         # max remembers where the maximum is, which makes its gradient cheaper; amax is faster.
         highest = responses.max(dim=1)[0] if responses.requires_grad else responses.amax(dim=1)
         return highest + self.bias  # the bias is the same at every position

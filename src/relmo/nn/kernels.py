@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from relmo._typing import Float
 
@@ -39,6 +40,7 @@ FORGET_BIAS = 1.0
 """Added to the forget gate in the computation, not in the stored bias (as TensorFlow does)."""
 
 _CHUNK_ROWS = 1024  # rows whose input products are computed together
+_FEW_ROWS = 8
 _CHUNK_NUMBERS = 7_000_000  # keeps a buffer below 32 MiB, where malloc maps fresh pages every time
 
 
@@ -126,11 +128,21 @@ def plain(
     return torch.cat(outputs), h, c
 
 
+def whole_rows(rows: int) -> int:
+    """The next of a few dozen numbers of rows: multiples of 16, from 64 on of 32, from 256 of 64.
+
+    `inference` computes so many rows where fewer are alive; what the others hold is not used.
+    """
+    unit = 16 if rows <= 64 else 32 if rows <= 256 else 64
+    return -(-rows // unit) * unit
+
+
 class Product:
     """``x @ weight (+ bias)`` for a weight used many times, repacked once where that is faster.
 
     On CPU in float32 the weight goes into oneDNN's blocked layout, which on the machines measured
-    in docs/log.md is 1.1 to 1.9 times as fast as a plain product and never slower.
+    in docs/log.md is 1.1 to 1.9 times as fast as a plain product and never slower. For each number
+    of rows that it meets oneDNN keeps code of up to 5 MB, so it is only asked for `whole_rows`.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -141,7 +153,7 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, in) -> (rows, out)."""
-        if self.packed is not None and x.shape[0] > 1:
+        if self.packed is not None and x.shape[0] == whole_rows(x.shape[0]):
             return _onednn_linear(x, self.packed, self.bias)
         if self.bias is None:
             return x @ self.weight
@@ -161,8 +173,9 @@ def _has_onednn() -> bool:
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b`` once, (n, k) by (k, m), by the faster library for the device and dtype."""
-    if a.device.type == "cpu" and a.dtype == torch.float32 and _has_onednn():
+    """``a @ b`` once, (n, k) by (k, m), by the faster library for the device, dtype and sizes."""
+    is_exact = a.device.type == "cpu" and a.dtype == torch.float32
+    if is_exact and all(size == whole_rows(size) for size in a.shape) and _has_onednn():
         return _onednn_linear(a, b.t(), None)
     return a @ b
 
@@ -206,8 +219,12 @@ def inference(
     weights: PackedLSTM,
 ) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
     """The same numbers without a graph; see `Kernel` for the arguments."""
-    outputs = x.new_empty(x.shape[0], weights.output_dim)
-    h_last, cell = h.clone(), 2 * c  # the cell state is kept doubled: sigmoid(2c) is then one call
+    n, n_rows = x.shape[0], h.shape[0]
+    outputs = x.new_empty(n, weights.output_dim)
+    room = whole_rows(n_rows) - n_rows
+    h_last = F.pad(h, (0, 0, 0, room))
+    cell = F.pad(2 * c, (0, 0, 0, room))  # kept doubled: sigmoid(2c) is then one call
+    x = F.pad(x, (0, 0, 0, whole_rows(n) - n))
     limit = max(1, min(_CHUNK_ROWS, _CHUNK_NUMBERS // (4 * weights.dim)))
     step = start = 0
     while step < len(batch_sizes):
@@ -215,28 +232,47 @@ def inference(
         while last < len(batch_sizes) and (rows == 0 or rows + batch_sizes[last] <= limit):
             rows += batch_sizes[last]
             last += 1
-        gates = weights.input(x[start : start + rows])  # (rows, 4 * dim)
+        gates = weights.input(x[start : start + _computed_rows(rows)])  # (rows or more, 4 * dim)
         offset = 0
         for alive in batch_sizes[step:last]:
-            y = _inference_step(gates[offset : offset + alive], h[:alive], cell[:alive], weights)
+            y = _inference_step(gates[offset : offset + alive], h_last, cell, weights)
             outputs[start + offset : start + offset + alive] = y
             h_last[:alive] = y
-            h, offset = y, offset + alive
+            offset += alive
         start, step = start + rows, last
-    return outputs, h_last, cell.mul_(0.5)
+    return outputs, h_last[:n_rows], cell[:n_rows].mul_(0.5)
 
 
 def _inference_step(gates: Tensor, h: Tensor, cell: Tensor, weights: PackedLSTM) -> Tensor:
-    """One step in place: gates (rows, 4 * dim) and the doubled cell (rows, dim) are overwritten."""
-    gates.add_(weights.recurrent(h)).sigmoid_()
+    """One step of the rows alive, in place.
+
+    Args:
+        gates: products of their inputs (alive, 4 * dim), overwritten.
+        h: last outputs of all rows and some more (rows, output_dim).
+        cell: their doubled cell states (rows, dim); those alive are brought up to date.
+        weights: the layer.
+
+    Returns:
+        Outputs (alive, output_dim).
+    """
+    alive = gates.shape[0]
+    computed = _computed_rows(alive)
+    gates.add_(weights.recurrent(h[:computed])[:alive]).sigmoid_()
     i, f, o, j = gates.chunk(4, dim=1)
-    cell.mul_(f).addcmul_(i, j, value=4).sub_(i, alpha=2)  # f * 2c + i * 2 (2 sigmoid(2j) - 1)
+    now = cell[:alive]
+    now.mul_(f).addcmul_(i, j, value=4).sub_(i, alpha=2)  # f * 2c + i * 2 (2 sigmoid(2j) - 1)
     if weights.cell_clip is not None:
-        cell.clamp_(-2 * weights.cell_clip, 2 * weights.cell_clip)
-    y = torch.sigmoid(cell).sub_(0.5).mul_(o)
+        now.clamp_(-2 * weights.cell_clip, 2 * weights.cell_clip)
+    y = torch.sigmoid(cell[:computed]).sub_(0.5)
+    y[:alive].mul_(o)
     if weights.projection is None:
-        return y.mul_(2)
-    y = weights.projection(y)
+        return y[:alive].mul_(2)
+    y = weights.projection(y)[:alive]
     if weights.projection_clip is not None:
         y.clamp_(-weights.projection_clip, weights.projection_clip)
     return y
+
+
+def _computed_rows(alive: int) -> int:
+    """Rows of a product: a few alone wait for memory and are better off with torch's own."""
+    return alive if alive < _FEW_ROWS else whole_rows(alive)

@@ -25,7 +25,10 @@ T = TypeVar("T", bound=Sized)
 
 
 def length_batches(
-    lengths: Sequence[int] | Indices, token_budget: int, max_rows: int | None = None
+    lengths: Sequence[int] | Indices,
+    token_budget: int,
+    max_rows: int | None = None,
+    whole_rows: int = 1,
 ) -> list[Indices]:
     """Sort sentences by length and cut them into batches of at most `token_budget` tokens.
 
@@ -33,6 +36,8 @@ def length_batches(
         lengths: tokens of each sentence, `(n_sentences,)`.
         token_budget: tokens in a batch; a longer sentence is a batch of its own.
         max_rows: sentences in a batch at most; None: as many as the budget allows.
+        whole_rows: cut a batch to a multiple of so many sentences, where it has more and is not
+            the last: a kernel may be made for round numbers.
 
     Returns:
         Index arrays into `lengths`, longest batch first, each of falling length, equal lengths
@@ -56,6 +61,8 @@ def length_batches(
         stop = max(start + 1, int(np.searchsorted(ends, spent + token_budget, side="right")))
         if max_rows is not None:
             stop = min(stop, start + max_rows)
+        if stop < len(order) and stop - start > whole_rows:
+            stop -= (stop - start) % whole_rows
         batches.append(order[start:stop])
         start, spent = stop, int(ends[stop - 1])
     return batches
