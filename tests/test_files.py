@@ -2,12 +2,14 @@
 
 import errno
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from relmo import _files
-from relmo._files import replacing_file, replacing_folder
+from relmo._files import remove_leftovers, replacing_file, replacing_folder
 from relmo.errors import InputError
 
 
@@ -100,9 +102,16 @@ def test_a_missing_or_impossible_place_is_an_input_error(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
-def test_if_the_renaming_fails_the_earlier_folder_comes_back(
+def test_where_nothing_can_be_exchanged_a_failed_renaming_brings_the_earlier_folder_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(_files, "_exchange", lambda one, other: False)
+    with replacing_folder(tmp_path / "a") as aside:
+        (aside / "file").write_text("first")
+    with replacing_folder(tmp_path / "a") as aside:
+        (aside / "file").write_text("second")
+    assert content(tmp_path) == {"a/file": "second"}
+    shutil.rmtree(tmp_path / "a")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "file").write_text("earlier")
     rename = Path.rename
@@ -153,3 +162,66 @@ def test_what_is_written_is_flushed_before_it_is_renamed(
         for name in ("one", "sub/two"):
             (aside / name).write_text("x")
     assert sorted(path.name for path in flushed) == ["one", "two"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is Linux's")
+def test_two_folders_change_names_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(f"once {name}")
+    assert _files._exchange(tmp_path / "a", tmp_path / "b")
+    assert content(tmp_path) == {"a/file": "once b", "b/file": "once a"}
+    with pytest.raises(FileNotFoundError):
+        _files._exchange(tmp_path / "a", tmp_path / "nothing")
+
+    def never(path: Path, target: Path) -> Path:
+        raise AssertionError("a moment without the folder")
+
+    monkeypatch.setattr(Path, "rename", never)
+    with replacing_folder(tmp_path / "a") as aside:
+        (aside / "file").write_text("new")
+    assert content(tmp_path) == {"a/file": "new", "b/file": "once a"}
+
+
+def test_if_the_exchange_fails_the_earlier_folder_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_text("earlier")
+
+    def refuse(one: Path, other: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(_files, "_exchange", refuse)
+    with (
+        pytest.raises(InputError, match=r"cannot write '.*a': Permission denied"),
+        replacing_folder(tmp_path / "a") as aside,
+    ):
+        (aside / "file").write_text("later")
+    assert content(tmp_path) == {"a/file": "earlier"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path):
+    for replacing, name in ((replacing_file, "a.txt"), (replacing_folder, "b")):
+        with replacing(tmp_path / name) as aside:
+            (aside / "x" if replacing is replacing_folder else aside).write_text("whole")
+    left = [_files._beside(tmp_path / name) for name in ("a.txt", "b")]
+    left.append(_files._beside(left[1]))  # a model written aside within a checkpoint
+    left[0].write_text("half")
+    for folder in left[1:]:
+        folder.mkdir()
+        (folder / "x").write_text("half")
+    others = ["a.txt.aside", ".a.0123456789ab.aside", ".b2.0123456789ab.aside", ".b.aside"]
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    for name in ("a.txt", "b"):
+        remove_leftovers(tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "b", *others}
+
+
+def test_a_leftover_stays_where_it_may_be_all_there_is(tmp_path: Path):
+    left = _files._beside(tmp_path / "a")
+    left.mkdir()
+    remove_leftovers(tmp_path / "a")
+    assert left.exists()

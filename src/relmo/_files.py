@@ -9,16 +9,20 @@ What is written goes to a temporary sibling, is flushed to the disk and renamed 
 block. If the block raises anything, the temporary is removed and the earlier output left alone.
 """
 
+import ctypes
+import errno
 import os
+import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from relmo.errors import InputError
 
-__all__ = ["replacing_file", "replacing_folder"]
+__all__ = ["remove_leftovers", "replacing_file", "replacing_folder"]
 
 
 @contextmanager
@@ -100,19 +104,61 @@ def _explained(path: str | os.PathLike[str], aside: Path) -> Iterator[None]:
         raise InputError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from error
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what processes that were killed while they replaced `path` left beside it.
+
+    Nothing is removed while nothing stands at `path`: where folders cannot be exchanged in one
+    step, a leftover may then be all there is.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.exists():
+        return
+    name = re.escape(target.stem[:100]) + r"(\.[0-9a-f]{12})+(\.aside)+"
+    pattern = re.compile(r"\.+" + name + re.escape(target.suffix[:32]))
+    for entry in list(target.parent.iterdir()):
+        if pattern.fullmatch(entry.name) and entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif pattern.fullmatch(entry.name):
+            with suppress(OSError):
+                entry.unlink()
+
+
 def _swap(aside: Path, target: Path) -> None:
-    """Rename `aside` to `target`; a folder there is set aside first and comes back on failure."""
+    """Rename `aside` to `target`, and remove the folder that stood there.
+
+    Where the system can, the two are exchanged in one step, so that a whole one stands there at
+    every moment, a kill or not; else the earlier one is set aside first and comes back on failure.
+    """
     if not target.exists():
         aside.rename(target)
         return
-    earlier = _beside(target)
-    target.rename(earlier)
-    try:
-        aside.rename(target)
-    except BaseException:
-        earlier.rename(target)
-        raise
+    earlier = aside
+    if not _exchange(aside, target):
+        earlier = _beside(target)
+        target.rename(earlier)
+        try:
+            aside.rename(target)
+        except BaseException:
+            earlier.rename(target)
+            raise
+    _flush_folder(target.parent)  # before the earlier one is gone
     shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change names in one step; False where the system cannot (renameat2, Linux)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL):  # no such call, or not on this file system
+        return False
+    raise OSError(number, os.strerror(number), str(one))
 
 
 def _flush(path: Path) -> None:

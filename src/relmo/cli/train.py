@@ -29,7 +29,7 @@ def train(  # noqa: PLR0913 - each is a flag
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="The corpus, one tokenised sentence a line; .gz, .xz and .zst too.",
             show_default=False,
         ),

@@ -6,7 +6,7 @@ which a new one continues with the very next batch.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from relmo.text.vocab import Vocabulary
 __all__ = ["Batches", "LMBatch", "SentenceBatches", "StreamBatches", "sentence_batch"]
 
 _BUFFER_LINES = 16_384
+_FILES, _LINES, _BATCHES = 0, 1, 3  # what random numbers are for (2: candidates)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class LMBatch:
         )
 
 
+@runtime_checkable
 class Batches(Protocol):
     """A source of batches that never ends and knows where it is."""
 
@@ -84,9 +86,18 @@ class Batches(Protocol):
 
 
 class Encoder:
-    """Words to what the token encoder reads and to target ids."""
+    """Words to what the token encoder reads and to target ids.
+
+    Args:
+        vocab: words of the softmax, the three specials among them.
+        max_characters_per_token: of a character model; None: a word-input model.
+
+    Raises:
+        FormatError: the vocabulary lacks a special word.
+    """
 
     def __init__(self, vocab: Vocabulary, max_characters_per_token: int | None) -> None:
+        _ = vocab.bos, vocab.eos, vocab.unk
         self.vocab = vocab
         self.chars = None if max_characters_per_token is None else CharSpace(
             max_characters_per_token
@@ -153,11 +164,11 @@ class _ShuffledLines:
         self.epoch, self.file = position["epoch"], position["file"]
         self.line, self.number = position["line"], position["number"]
         self._open = None
-        self._found_any = self.number > 0
+        self._found_any = self.file > 0 or self.line > 0  # perhaps before this position
 
-    def generator(self, number: int) -> np.random.Generator:
-        """The random numbers that belong to a buffer."""
-        return np.random.default_rng([self._seed, 1, number])
+    def generator(self, number: int, use: int) -> np.random.Generator:
+        """The random numbers of a buffer, or of an epoch, for one use."""
+        return np.random.default_rng([self._seed, use, number])
 
     def next(self) -> list[list[str]]:
         """The sentences of the next buffer, shuffled, longer ones cut into pieces."""
@@ -173,7 +184,7 @@ class _ShuffledLines:
             tokens = line.split()
             for start in range(0, len(tokens), self._longest):
                 sentences.append(tokens[start : start + self._longest])
-        self.generator(self.number).shuffle(sentences)
+        self.generator(self.number, _LINES).shuffle(sentences)
         self.number += 1
         return sentences
 
@@ -181,9 +192,7 @@ class _ShuffledLines:
         """The next line, or None at the end of an epoch."""
         while True:
             if self._open is None:
-                order = np.random.default_rng([self._seed, 0, self.epoch]).permutation(
-                    len(self._paths)
-                )
+                order = self.generator(self.epoch, _FILES).permutation(len(self._paths))
                 if self.file == len(order):
                     self._end_epoch()
                     return None
@@ -199,6 +208,7 @@ class _ShuffledLines:
         if not self._found_any:
             names = ", ".join(map(str, self._paths[:3]))
             raise InputError(f"{names}: no usable line; expected one tokenised sentence a line")
+        self._found_any = False
         self.epoch, self.file, self.line = self.epoch + 1, 0, 0
 
 
@@ -247,19 +257,14 @@ class SentenceBatches:
 
     def _fill(self) -> None:
         self._start = self._lines.position()
-        generator = self._lines.generator(self._lines.number)
-        generator.random()  # another stream than the one that shuffled the lines
+        generator = self._lines.generator(self._lines.number, _BATCHES)
         sentences = self._lines.next()
         self._batches = []
         for pool in _groups(sentences, self._pool_batches * self._batch_tokens):
             pool.sort(key=len, reverse=True)
-            self._batches += _shares(pool, -(-_n_predictions(pool) // self._batch_tokens))
+            self._batches += _shares(pool, self._batch_tokens)
         generator.shuffle(self._batches)
         self._done = 0
-
-
-def _n_predictions(sentences: Sequence[Sequence[str]]) -> int:
-    return sum(len(sentence) + 1 for sentence in sentences)
 
 
 def _groups(sentences: Sequence[list[str]], n_predictions: int) -> list[list[list[str]]]:
@@ -275,10 +280,15 @@ def _groups(sentences: Sequence[list[str]], n_predictions: int) -> list[list[lis
     return groups
 
 
-def _shares(sentences: Sequence[list[str]], n: int) -> list[list[list[str]]]:
-    """Consecutive sentences in n groups of about as many predictions each, none of them empty."""
-    ends = np.cumsum([len(sentence) + 1 for sentence in sentences])
+def _shares(sentences: Sequence[list[str]], n_predictions: int) -> list[list[list[str]]]:
+    """Consecutive sentences in as few groups of about one size as keep to so many predictions."""
+    sizes = np.array([len(sentence) + 1 for sentence in sentences])
+    ends = np.cumsum(sizes)
+    n = -(-int(ends[-1]) // n_predictions)
     numbers = (ends - 1) * n // ends[-1]
+    while np.bincount(numbers, weights=sizes).max() > n_predictions:
+        n += 1
+        numbers = (ends - 1) * n // ends[-1]
     return [
         [sentences[int(k)] for k in np.flatnonzero(numbers == number)]
         for number in np.unique(numbers)

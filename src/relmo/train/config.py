@@ -95,17 +95,26 @@ class TrainConfig:
     """Type of the matrix products in training; weights and sums stay float32."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_tokens", "unroll_steps", "n_candidates", "max_steps",
+        for name in ("batch_tokens", "pool_batches", "unroll_steps", "n_candidates", "max_steps",
                      "save_every_steps", "validate_every_steps"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ConfigError(f"{_flag(name)} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "clip_norm", "gradient_scale"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{_flag(name)} must be positive, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) <= _LARGEST:
+                got = getattr(self, name)
+                raise ConfigError(f"{_flag(name)} must be above 0, at most {_LARGEST}, got {got}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"--dropout must be from 0 to below 1, got {self.dropout}")
-        if self.warmup_steps < 0 or self.valid_tokens < 0 or self.seed < 0:
-            raise ConfigError("--warmup-steps, --valid-tokens and --seed must be at least 0")
+        for name in ("warmup_steps", "valid_tokens", "seed", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{_flag(name)} must be at least 0, got {getattr(self, name)}")
+        if self.seed >= 2**63 or self.weight_decay > 1:
+            raise ConfigError(
+                "--seed must be below 2**63 and --weight-decay at most 1, got "
+                f"{self.seed} and {self.weight_decay}"
+            )
+        if self.mode == "sentence" and self.batch_tokens < 2:
+            raise ConfigError("--batch-tokens must be at least 2: a word and a sentence's end")
         choices = {"mode": ("sentence", "rows", "stream"), "softmax": ("sampled", "full"),
                    "optimizer": ("adamw", "adagrad"), "decay": ("cosine", "linear", "none"),
                    "precision": ("float32", "bfloat16")}  # fmt: skip
@@ -135,13 +144,46 @@ class TrainConfig:
         if unknown:
             raise ConfigError(f"{source}: unknown key {unknown[0]!r}")
         fields = dict(values)
-        if "model" in fields:
-            fields["model"] = BiLMConfig.from_dict(fields["model"], f"{source}: model")
         try:
+            if "model" in fields:
+                fields["model"] = BiLMConfig.from_dict(fields["model"], f"{source}: model")
             return cls(**fields)
         except TypeError as error:
             raise ConfigError(f"{source}: {error}") from error
 
+    def check_continues(self, started: "TrainConfig", source: str) -> None:
+        """These settings continue a run that was started with others.
+
+        Its length and how often it saves and validates may change (the decay follows max_steps).
+
+        Raises:
+            ConfigError: anything else differs.
+        """
+        before, now = _flat(started.to_dict()), _flat(self.to_dict())
+        for name in sorted(before.keys() | now.keys()):
+            if name not in _MAY_CHANGE and before.get(name) != now.get(name):
+                shape = name.removeprefix("model.")
+                what = _flag(name) if shape == name else f"--preset: {shape}"
+                raise ConfigError(
+                    f"{source}: {what}: expected {before.get(name)} as the run was started, got "
+                    f"{now.get(name)}; resume with that, or start in another folder"
+                )
+
+
+_LARGEST = 1e30  # of a factor: torch refuses what overflows a float32
+_MAY_CHANGE = ("max_steps", "save_every_steps", "validate_every_steps", "valid_tokens")
+
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            result |= _flat(value, f"{prefix}{name}.")
+        else:
+            result[prefix + name] = value
+    return result

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from relmo.errors import InputError
 from relmo.text import batching
 from relmo.train.batches import Encoder, sentence_batch
 from relmo.train.objective import LanguageModel
 
-__all__ = ["Perplexity", "perplexity"]
+__all__ = ["Perplexity", "first_tokens", "perplexity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,30 +42,38 @@ def perplexity(
     """Both directions, each sentence from a zero state.
 
     Args:
-        model: left in the mode it is in after being evaluated.
+        model: evaluated without dropout, then put back in the mode it was in.
         encoder: words to ids.
         sentences: tokenised.
         batch_tokens: computed together.
         max_tokens: stop after about so many tokens; 0: all.
+
+    Raises:
+        InputError: there is no sentence.
     """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     totals = [0.0, 0.0]
     n = unknown = 0
-    for group in batching.window(_first(sentences, max_tokens), 8 * batch_tokens):
-        for index in batching.length_batches([len(s) + 1 for s in group], batch_tokens):
-            batch = sentence_batch([group[k] for k in index], encoder).to(device)
-            for k, losses in enumerate(model.negative_log_likelihoods(batch)):
-                totals[k] += float(losses.double().sum())
-            n += batch.n_predictions
-            unknown += int((batch.forward_targets == encoder.vocab.unk).sum())
-    model.train(was_training)
-    forward, backward = (math.exp(min(total / max(n, 1), 700.0)) for total in totals)
+    try:
+        for group in batching.window(first_tokens(sentences, max_tokens), 8 * batch_tokens):
+            for index in batching.length_batches([len(s) + 1 for s in group], batch_tokens):
+                batch = sentence_batch([group[k] for k in index], encoder).to(device)
+                for k, losses in enumerate(model.negative_log_likelihoods(batch)):
+                    totals[k] += float(losses.double().sum())
+                n += batch.n_predictions
+                unknown += int((batch.forward_targets == encoder.vocab.unk).sum())
+    finally:
+        model.train(was_training)
+    if not n:
+        raise InputError("perplexity: no sentence given")
+    forward, backward = (math.exp(min(total / n, 700.0)) for total in totals)
     return Perplexity(forward=forward, backward=backward, n_predictions=n, n_unknown=unknown)
 
 
-def _first(sentences: Iterable[Sequence[str]], max_tokens: int) -> Iterable[Sequence[str]]:
+def first_tokens(sentences: Iterable[Sequence[str]], max_tokens: int) -> Iterable[Sequence[str]]:
+    """The first sentences that together have at least `max_tokens` tokens; 0: all."""
     total = 0
     for sentence in sentences:
         if max_tokens and total >= max_tokens:

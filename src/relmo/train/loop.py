@@ -6,26 +6,30 @@ checkpoints. It neither prints nor catches signals: whoever calls it passes func
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from relmo.errors import TrainingError
 
 __all__ = ["Job", "Progress", "Result", "fit"]
 
+_RECORD_EVERY = 10  # steps
 
+
+@runtime_checkable
 class Job(Protocol):
     """Something that can be trained, step by step, and saved at any step."""
 
     def step(self, number: int) -> dict[str, float]:
         """One update; its measures, `loss` and `tokens` among them.
 
-        Where the loss is not finite nothing is updated.
+        Where one of them is not finite nothing is updated.
         """
 
     def validate(self) -> dict[str, float]:
-        """Measures on held-out data, `score` (lower is better) among them."""
+        """Measures on held-out data, `score` (lower is better) among them; none without data."""
 
     def save(self, name: str, progress: dict[str, Any]) -> None:
         """Write the checkpoint `name` ("last", which can be resumed, or "best")."""
@@ -61,7 +65,7 @@ class Result:
     tokens: int
     """Tokens seen, likewise."""
     best: float | None
-    """The best validation score."""
+    """The best validation score; None: nothing was held out, or no step done."""
     stopped: bool
     """Whether it was asked to stop before max_steps."""
 
@@ -88,81 +92,99 @@ def fit(
         on_progress: told after each step.
 
     Raises:
-        TrainingError: the loss is not finite; the last checkpoint stands.
+        TrainingError: a measure is not finite; the last checkpoint stands.
     """
-    state: dict[str, Any] = {"step": 0, "tokens": 0, "best": None, **(progress or {})}
+    state = {"step": 0, "tokens": 0, "best": None, "loss": None, **(progress or {})}
+    saved: int = state["step"]
     validation: dict[str, float] = {}
-    meter = _Meter(state["step"])
+    meter = _Meter()
     stopped = False
     while state["step"] < max_steps and not stopped:
         step = state["step"] + 1
         measures = job.step(step)
-        if not math.isfinite(measures["loss"]):
-            raise TrainingError(
-                f"step {step}: the loss is {measures['loss']}; the checkpoint of an earlier step "
-                "is kept; resume with a lower learning rate"
-            )
-        state["step"] = step
-        state["tokens"] += int(measures["tokens"])
-        meter.add(step, measures)
+        _check_finite(measures, step, saved)
+        _count(state, measures)
+        meter.add(measures["tokens"])
         stopped = should_stop()
-        if step % validate_every_steps == 0 or step == max_steps:
-            meter.pause()
-            validation = job.validate()
-            job.record({"step": step, "tokens": state["tokens"], "kind": "valid", **validation})
-            if state["best"] is None or validation["score"] < state["best"]:
-                state["best"] = validation["score"]
-                job.save("best", dict(state))
-            meter.resume()
-        if step % _RECORD_EVERY == 0 or step == max_steps:
-            job.record(
-                {"step": step, "tokens": state["tokens"], "kind": "train",
-                 **{k: v for k, v in measures.items() if k != "tokens"},
-                 "loss": meter.loss, "tokens_per_second": meter.speed}
-            )  # fmt: skip
-        if step % save_every_steps == 0 or step == max_steps or stopped:
-            meter.pause()
-            job.save("last", dict(state))
-            meter.resume()
+        is_last = step == max_steps
+        with meter.paused():
+            if is_last or step % validate_every_steps == 0:
+                validation = _validate(job, state, saved)
+            if is_last or step % _RECORD_EVERY == 0:
+                _record(job, state, measures, meter.speed)
+            if is_last or stopped or step % save_every_steps == 0:
+                job.save("last", dict(state))
+                saved = step
         on_progress(
-            Progress(step=step, max_steps=max_steps, loss=meter.loss,
-                     tokens_per_second=meter.speed, seconds_left=meter.seconds_left(max_steps),
+            Progress(step=step, max_steps=max_steps, loss=state["loss"],
+                     tokens_per_second=meter.speed,
+                     seconds_left=meter.seconds_a_step * (max_steps - step),
                      validation=validation)
         )  # fmt: skip
     return Result(step=state["step"], tokens=state["tokens"], best=state["best"], stopped=stopped)
 
 
-_RECORD_EVERY = 10  # steps
+def _check_finite(measures: dict[str, float], step: int, saved: int) -> None:
+    for name, value in measures.items():
+        if not math.isfinite(value):
+            kept = f"the checkpoint of step {saved} is kept" if saved else "none was saved yet"
+            raise TrainingError(
+                f"step {step}: {name} is {value}; {kept}; start again with a lower --learning-rate"
+            )
+
+
+def _count(state: dict[str, Any], measures: dict[str, float]) -> None:
+    """One step more; `loss` is a running mean."""
+    state["step"] += 1
+    state["tokens"] += int(measures["tokens"])
+    before, now = state["loss"], measures["loss"]
+    state["loss"] = now if before is None else before + 0.05 * (now - before)
+
+
+def _validate(job: Job, state: dict[str, Any], saved: int) -> dict[str, float]:
+    """Measures of the held-out data, and a "best" checkpoint where they are the best so far."""
+    measures = job.validate()
+    if not measures:
+        return measures
+    _check_finite(measures, state["step"], saved)
+    job.record({"step": state["step"], "tokens": state["tokens"], "kind": "valid", **measures})
+    if state["best"] is None or measures["score"] < state["best"]:
+        state["best"] = measures["score"]
+        job.save("best", dict(state))
+    return measures
+
+
+def _record(job: Job, state: dict[str, Any], measures: dict[str, float], speed: float) -> None:
+    job.record(
+        {"step": state["step"], "tokens": state["tokens"], "kind": "train",
+         **{name: value for name, value in measures.items() if name != "tokens"},
+         "loss": state["loss"], "tokens_per_second": speed}
+    )  # fmt: skip
 
 
 class _Meter:
-    """Running mean of the loss, and the speed without validations and checkpoints."""
+    """Speed of the steps alone, without validations and checkpoints."""
 
-    def __init__(self, step: int) -> None:
-        self._first, self._step = step, step
-        self._seconds = 0.0
+    def __init__(self) -> None:
+        self._steps, self._seconds = 0, 0.0
         self._since = time.monotonic()
-        self.loss = math.nan
         self.speed = 0.0
 
-    def add(self, step: int, measures: dict[str, float]) -> None:
+    def add(self, tokens: float) -> None:
+        """A step has ended."""
         now = time.monotonic()
         passed, self._since = now - self._since, now
-        self._seconds += passed
-        self._step = step
-        speed = measures["tokens"] / max(passed, 1e-9)
-        if math.isnan(self.loss):
-            self.loss, self.speed = measures["loss"], speed
-        else:
-            self.loss += 0.05 * (measures["loss"] - self.loss)
-            self.speed += 0.05 * (speed - self.speed)
+        self._steps, self._seconds = self._steps + 1, self._seconds + passed
+        speed = tokens / max(passed, 1e-9)
+        self.speed = speed if self._steps == 1 else self.speed + 0.05 * (speed - self.speed)
 
-    def pause(self) -> None:
-        self._seconds += time.monotonic() - self._since
-
-    def resume(self) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done in the block takes no time."""
+        yield
         self._since = time.monotonic()
 
-    def seconds_left(self, max_steps: int) -> float:
-        done = self._step - self._first
-        return self._seconds / max(done, 1) * (max_steps - self._step)
+    @property
+    def seconds_a_step(self) -> float:
+        """Mean over all steps of this session."""
+        return self._seconds / max(self._steps, 1)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from relmo.config import BiLMConfig
 from relmo.nn.bilm import BiLM, BiLMState
@@ -49,14 +50,14 @@ class LanguageModel(nn.Module):
             vectors = self.bilm.token_encoder(batch.words)  # (words, projection_dim)
         ahead, ahead_state = self._top(
             self.bilm.forward_lstm,
-            vectors[batch.forward_inputs],
+            _rows(vectors, batch.forward_inputs),
             batch,
             None if state is None else state.forward,
             batch.forward_keep,
         )
         back, back_state = self._top(
             self.bilm.backward_lstm,
-            vectors[batch.backward_inputs],
+            _rows(vectors, batch.backward_inputs),
             batch,
             None if state is None else state.backward,
             batch.backward_keep,
@@ -92,6 +93,14 @@ class LanguageModel(nn.Module):
             self.softmax.negative_log_likelihood(ahead, batch.forward_targets),
             self.softmax.negative_log_likelihood(back, batch.backward_targets),
         )
+
+
+def _rows(vectors: Tensor, index: Tensor) -> Tensor:
+    """`vectors[index]`, its gradient the same bits each time.
+
+    That of indexing adds up a repeated row's parts in the order in which threads come.
+    """
+    return F.embedding(index, vectors)
 
 
 class CandidateSampler:

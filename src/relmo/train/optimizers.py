@@ -54,9 +54,11 @@ class OptimizerGroup:
             ]
             return
         betas = (0.9, 0.99)
+        matrices = [p for p in dense if p.numel() > max(p.shape)]  # a column is a bias
+        biases = [p for p in dense if p.numel() <= max(p.shape)]
         groups = [
-            {"params": [p for p in dense if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in dense if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": matrices, "weight_decay": config.weight_decay},
+            {"params": biases, "weight_decay": 0.0},
         ]
         self.optimizers = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas)]
         if sparse:
@@ -69,7 +71,9 @@ class OptimizerGroup:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            optimizer.step()
+            # What autograd made needs no check; where nothing is said of it, torch warns.
+            with torch.sparse.check_sparse_tensor_invariants(False):  # type: ignore[no-untyped-call]
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:

@@ -1,23 +1,16 @@
-"""A biLM's training run: its folder, its checkpoints, and the job that the loop works on.
-
-DIR/run.json        the configuration and the corpus
-DIR/metrics.jsonl   a line every few steps and every validation
-DIR/last/           a model in relmo's format with training.pt: everything a resume needs
-DIR/best/           the model with the best validation perplexity
-"""
+"""A biLM's training run: what it needs to start, to go on bit for bit, and each of its steps."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from relmo._files import replacing_file, replacing_folder
-from relmo.errors import FormatError, InputError
+from relmo.errors import ConfigError, FormatError, InputError, TrainingError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import BiLMState
@@ -26,15 +19,13 @@ from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches
 from relmo.train.config import TrainConfig
-from relmo.train.evaluate import Perplexity, perplexity
+from relmo.train.evaluate import Perplexity, first_tokens, perplexity
+from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
 from relmo.train.objective import CandidateSampler, LanguageModel
 from relmo.train.optimizers import OptimizerGroup, clip_gradient, learning_rate
 
-__all__ = ["TrainingRun", "train"]
-
-RUN, METRICS, LAST, BEST = "run.json", "metrics.jsonl", "last", "best"
-_STATE = "training.pt"
+__all__ = ["LAST", "TrainingRun", "train"]
 
 
 def train(  # noqa: PLR0913 - a run is its files, its settings and its two callbacks
@@ -53,8 +44,8 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
 
     Args:
         files: the corpus, one tokenised sentence a line, plain or compressed.
-        valid: held-out sentences; None: no validation, and the last model is the best.
-        out: the run's folder.
+        valid: held-out sentences; None: no validation and no best model, only the last.
+        out: the run's folder; see `relmo.train.folder`.
         config: what the run is.
         vocab: words of the softmax by falling frequency; None: built from the corpus.
         resume: continue where the folder holds a checkpoint, start where it does not.
@@ -65,8 +56,10 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     Raises:
         InputError: a file or the folder cannot be used.
         ConfigError: the settings contradict each other or the run that is resumed.
-        TrainingError: the loss is not finite.
+        FormatError: the vocabulary lacks a special word, or the run to resume is damaged.
+        TrainingError: a loss, a gradient or a weight is not finite; the last checkpoint stands.
     """
+    RunFolder(Path(out)).check(resume)
     run = TrainingRun(files, valid, Path(out), config, vocab, torch.device(device))
     progress = run.start(resume)
     return fit(
@@ -92,13 +85,20 @@ class TrainingRun:
         vocab: Vocabulary | None,
         device: torch.device,
     ) -> None:
-        self.config, self.out, self.device = config, out, device
+        self.config, self.folder, self.device = config, RunFolder(out), device
         corpus = Corpus(files)
-        self.files = [str(path) for path in corpus.paths]
+        self.files = corpus.paths
         self.valid = None if valid is None else Corpus(valid)
+        for _ in first_tokens(self.valid or (), config.valid_tokens):
+            pass  # what cannot be read is said now, not at the first validation
         if vocab is None and (out / LAST / relmo_format.VOCAB).exists():
             vocab = Vocabulary.read(out / LAST / relmo_format.VOCAB, require_specials=True)
         self.vocab = Vocabulary.build(corpus) if vocab is None else vocab
+        if config.model.n_words not in (None, len(self.vocab)):
+            raise ConfigError(
+                f"model: n_words: expected {len(self.vocab)}, the words of the vocabulary, got "
+                f"{config.model.n_words}"
+            )
         char_cnn = config.model.char_cnn
         longest = None if char_cnn is None else char_cnn.max_characters_per_token
         self.encoder = Encoder(self.vocab, longest)
@@ -130,23 +130,18 @@ class TrainingRun:
 
         Raises:
             InputError: the folder holds a run and `resume` is not given, or cannot be written.
-            ConfigError: the run to resume had another configuration.
+            ConfigError: the run to resume had another configuration or corpus.
+            FormatError: the run to resume is damaged.
         """
-        if (self.out / LAST).is_dir():
-            if not resume:
-                raise InputError(
-                    f"{self.out}: holds a training run; give --resume to continue it, or another "
-                    "folder"
-                )
-            return self._load()
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot write '{self.out}': {error.strerror}") from error
-        self._write_run()
-        with replacing_file(self.out / METRICS) as aside:
-            aside.write_text("")
-        return None
+        self.folder.check(resume)
+        if not self.folder.holds_run():
+            self.folder.start(self._description())
+            return None
+        self._check_continues()
+        progress = self._load()
+        self.folder.drop_later_metrics(progress["step"])
+        self.folder.describe(self._description())
+        return progress
 
     def step(self, number: int) -> dict[str, float]:
         """One update; see `loop.Job`."""
@@ -164,12 +159,12 @@ class TrainingRun:
             "backward_loss": backward.item(),
             "tokens": float(batch.n_predictions),
         }
-        if not np.isfinite(measures["loss"]):
+        if not math.isfinite(measures["loss"]):
             return measures
         (loss * config.gradient_scale).backward()  # type: ignore[no-untyped-call]
         norm = float(clip_gradient(self.model.parameters(), config.clip_norm))
-        if not np.isfinite(norm):
-            return {**measures, "loss": norm}
+        if not math.isfinite(norm):
+            return {**measures, "gradient_norm": norm}
         rate = learning_rate(config, number)
         self.optimizers.step(rate)
         self.state = state if self.batches.carries_state else None
@@ -178,7 +173,7 @@ class TrainingRun:
     def validate(self) -> dict[str, float]:
         """Perplexity of the validation file, full softmax; see `loop.Job`."""
         if self.valid is None:
-            return {"score": 0.0}
+            return {}
         result = self.perplexity(self.valid, self.config.valid_tokens)
         return {
             "score": result.mean,
@@ -194,19 +189,24 @@ class TrainingRun:
         return perplexity(self.model, self.encoder, corpus, max_tokens=max_tokens)
 
     def record(self, measures: dict[str, Any]) -> None:
-        """Append a line of JSON; see `loop.Job`."""
-        try:
-            with (self.out / METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(measures) + "\n")
-        except OSError as error:
-            raise InputError(f"cannot write '{self.out / METRICS}': {error.strerror}") from error
+        """Append a line to the metrics; see `loop.Job`."""
+        self.folder.record(measures)
 
     def save(self, name: str, progress: dict[str, Any]) -> None:
-        """Write a checkpoint whole or not at all; see `loop.Job`."""
-        with replacing_folder(self.out / name) as aside:
-            relmo_format.write(self.checkpoint(), aside)
-            if name == LAST:
-                torch.save(self._resumable(progress), aside / _STATE)
+        """Write a checkpoint whole or not at all; see `loop.Job`.
+
+        Raises:
+            InputError: it cannot be written; the earlier one stands.
+            TrainingError: a weight is not finite; the earlier one stands.
+        """
+        checkpoint = self.checkpoint()
+        for what, tensor in {**checkpoint.tensors, **(checkpoint.softmax or {})}.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise TrainingError(
+                    f"step {progress['step']}: {what!r} is no longer finite and is not saved; "
+                    "start again with a lower --learning-rate"
+                )
+        self.folder.save(name, checkpoint, self._resumable(progress) if name == LAST else None)
 
     def checkpoint(self) -> Checkpoint:
         """The model as the formats write it."""
@@ -220,7 +220,7 @@ class TrainingRun:
             },
             card=None,
             format=relmo_format.NAME,
-            source=self.out,
+            source=self.folder.path,
         )
 
     def _resumable(self, progress: dict[str, Any]) -> dict[str, Any]:
@@ -238,62 +238,59 @@ class TrainingRun:
             ],
         }  # fmt: skip
 
-    def _write_run(self) -> None:
-        values = {
+    def _description(self) -> dict[str, Any]:
+        return {
             "config": self.config.to_dict(),
-            "files": self.files,
+            "files": [str(path) for path in self.files],
+            "bytes": [path.stat().st_size for path in self.files],
             "n_words": len(self.vocab),
             "torch": str(torch.__version__),
         }
-        with replacing_file(self.out / RUN) as aside:
-            aside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+    def _check_continues(self) -> None:
+        """The run to resume had this configuration and this corpus, in whatever folder."""
+        started, source = self.folder.description(), str(self.folder.path / RUN)
+        self.config.check_continues(TrainConfig.from_dict(started["config"], source), source)
+        here = self._description()
+        names = ([Path(path).name for path in run["files"]] for run in (started, here))
+        for what, before, now in (
+            ("files", *names),
+            ("bytes", started.get("bytes", here["bytes"]), here["bytes"]),
+        ):
+            if before != now:
+                raise ConfigError(f"{source}: {what} of the corpus: expected {before}, got {now}")
 
     def _load(self) -> dict[str, Any]:
-        """Take up the last checkpoint."""
-        checkpoint = relmo_format.read(self.out / LAST)
+        """Take up the last checkpoint; its progress."""
+        checkpoint, saved = self.folder.load()
         if checkpoint.config != self.config.model or checkpoint.softmax is None:
-            raise InputError(
-                f"{self.out}: the run to resume has another model shape; use the settings it was "
-                "started with, or another folder"
-            )
+            raise FormatError(f"{self.folder.path / LAST}: another model than in {RUN}")
         if checkpoint.vocab != self.vocab:
-            raise InputError(f"{self.out}: the run to resume has another vocabulary")
-        path = self.out / LAST / _STATE
-        try:
-            saved = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:
-            raise FormatError(f"{path}: cannot be read (truncated, or another file)") from error
+            raise InputError(f"{self.folder.path}: the run to resume has another vocabulary")
         with torch.no_grad():
             self.model.bilm.load_state_dict(checkpoint.tensors)
             self.model.softmax.weight.copy_(checkpoint.softmax["weight"])
             self.model.softmax.bias.copy_(checkpoint.softmax["bias"][:, None])
+        try:
+            return self._load_state(saved)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            where = self.folder.path / LAST
+            raise FormatError(f"{where}: training.pt is not of this run: {error!r}") from error
+
+    def _load_state(self, saved: dict[str, Any]) -> dict[str, Any]:
         self.optimizers.load_state_dict(saved["optimizers"])
         self.batches.seek(json.loads(saved["batches"]))
         self.candidates.set_state(json.loads(saved["candidates"]))
-        torch.set_rng_state(saved["torch_random"].cpu())
-        if saved["cuda_random"] is not None:
-            torch.cuda.set_rng_state(saved["cuda_random"].cpu(), self.device)
-        self.state = _lstm_state(saved["lstm_state"])
+        torch.set_rng_state(saved["torch_random"])
+        if saved["cuda_random"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(saved["cuda_random"], self.device)
+        self.state = _lstm_state(saved["lstm_state"], self.device)
         progress: dict[str, Any] = saved["progress"]
-        self._drop_later_metrics(progress["step"])
         return progress
 
-    def _drop_later_metrics(self, step: int) -> None:
-        """Lines of steps that will be done again."""
-        path = self.out / METRICS
-        kept = []
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
-                except (ValueError, KeyError, TypeError):
-                    break  # the line that a kill cut off
-        with replacing_file(path) as aside:
-            aside.write_text("".join(kept), encoding="utf-8")
 
-
-def _lstm_state(saved: list[Tensor] | None) -> BiLMState | None:
+def _lstm_state(saved: list[Tensor] | None, device: torch.device) -> BiLMState | None:
     if saved is None:
         return None
-    return BiLMState(LSTMState(saved[0], saved[1]), LSTMState(saved[2], saved[3]))
+    h, c, back_h, back_c = (tensor.to(device) for tensor in saved)
+    return BiLMState(LSTMState(h, c), LSTMState(back_h, back_c))

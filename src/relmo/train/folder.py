@@ -1,0 +1,169 @@
+"""The folder of a training run: what lies in it, and how it is written and taken up again.
+
+DIR/run.json        the configuration and the corpus
+DIR/metrics.jsonl   a line every few steps and every validation
+DIR/last/           a model in relmo's format with training.pt: everything a resume needs
+DIR/best/           the model with the best validation perplexity
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from relmo._files import remove_leftovers, replacing_file, replacing_folder
+from relmo.errors import FormatError, InputError
+from relmo.formats import relmo_format
+from relmo.formats.checkpoint import Checkpoint
+
+__all__ = ["BEST", "LAST", "METRICS", "RUN", "RunFolder"]
+
+RUN, METRICS, LAST, BEST = "run.json", "metrics.jsonl", "last", "best"
+_STATE = "training.pt"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's files; nothing is written before `start`.
+
+    Args:
+        path: the folder, which need not be there.
+    """
+
+    path: Path
+
+    def holds_run(self) -> bool:
+        """Whether there is a checkpoint to continue from."""
+        return (self.path / LAST).is_dir()
+
+    def check(self, resume: bool) -> None:
+        """Before anything that takes time: whether a run can be written here.
+
+        Raises:
+            InputError: it holds a run and `resume` is not given, or something else stands there.
+        """
+        there = next(path for path in (self.path, *self.path.parents) if os.access(path, os.F_OK))
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(
+                f"cannot write '{self.path}': '{there}' is not a folder that can be written to"
+            )
+        if self.holds_run() and not resume:
+            raise InputError(
+                f"{self.path}: holds a training run; give --resume to continue it, or another "
+                "folder"
+            )
+        for path in (self.path / LAST, self.path / BEST):
+            is_run = path.name == LAST and path.is_dir()
+            why_not = None if is_run or not path.exists() else relmo_format.why_not(path)
+            if why_not is not None:
+                raise InputError(f"cannot write '{path}': it is there and no model ({why_not})")
+
+    def start(self, description: dict[str, Any]) -> None:
+        """Make the folder and begin its metrics; `description` goes into run.json.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot write '{self.path}': {error.strerror}") from error
+        self.describe(description)
+        with replacing_file(self.path / METRICS) as aside:
+            aside.write_text("")
+
+    def describe(self, description: dict[str, Any]) -> None:
+        """Write run.json, and remove what a killed process left half written."""
+        for name in (RUN, METRICS, LAST, BEST):
+            remove_leftovers(self.path / name)
+        with replacing_file(self.path / RUN) as aside:
+            aside.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+    def description(self) -> dict[str, Any]:
+        """What run.json holds.
+
+        Raises:
+            FormatError: it is missing or damaged.
+        """
+        path = self.path / RUN
+        try:
+            found = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{path}: cannot be read: {error}") from error
+        if not isinstance(found, dict) or not {"config", "files"} <= found.keys():
+            raise FormatError(f"{path}: expected an object with 'config' and 'files'")
+        return found
+
+    def record(self, measures: dict[str, Any]) -> None:
+        """Append a line to the metrics.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        path = self.path / METRICS
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(measures) + "\n")
+        except OSError as error:
+            raise InputError(f"cannot write '{path}': {error.strerror}") from error
+
+    def drop_later_metrics(self, step: int) -> None:
+        """Leave out lines of steps that will be done again."""
+        path = self.path / METRICS
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        kept = []
+        for line in text.splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                break  # the line that a kill cut off
+        with replacing_file(path) as aside:
+            aside.write_text("".join(kept), encoding="utf-8")
+
+    def save(self, name: str, checkpoint: Checkpoint, state: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint whole or not at all.
+
+        Args:
+            name: `LAST` or `BEST`.
+            checkpoint: the model.
+            state: what a resume needs beside it: tensors, numbers, strings.
+
+        Raises:
+            InputError: it cannot be written (disk full); the earlier one stands.
+        """
+        with replacing_folder(self.path / name) as aside:
+            relmo_format.write(checkpoint, aside)
+            if state is not None:
+                _write_state(aside / _STATE, state)
+
+    def load(self) -> tuple[Checkpoint, dict[str, Any]]:
+        """The last checkpoint and its state, on the CPU.
+
+        Raises:
+            FormatError, InputError: it is not there, not whole or not a run's.
+        """
+        checkpoint = relmo_format.read(self.path / LAST)
+        path = self.path / LAST / _STATE
+        if not path.is_file():
+            raise FormatError(f"{path}: missing: '{path.parent}' is a model without its training")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # of any kind, by what is damaged
+            raise FormatError(f"{path}: cannot be read (truncated, or another file)") from error
+        if not isinstance(state, dict):
+            raise FormatError(f"{path}: expected a dict, got {type(state).__name__}")
+        return checkpoint, state
+
+
+def _write_state(path: Path, state: dict[str, Any]) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:  # torch's own, from within an OSError such as a full disk
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise InputError(f"cannot write '{path}': {error}") from error
