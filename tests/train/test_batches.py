@@ -11,7 +11,7 @@ import torch
 from relmo.errors import FormatError, InputError
 from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
-from relmo.train import batches
+from relmo.train import shuffled
 from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches, sentence_batch
 from tests.train.helpers import (
     VOCAB,
@@ -96,7 +96,7 @@ def test_a_vocabulary_without_a_special_word_is_an_error(missing: str):
 def test_every_sentence_of_an_epoch_is_given_once_within_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffer_lines: int, pool: int
 ):
-    monkeypatch.setattr(batches, "_BUFFER_LINES", buffer_lines)
+    monkeypatch.setattr(shuffled, "_BUFFER_LINES", buffer_lines)
     corpus, sentences = corpus_of(tmp_path)
     vocab = Vocabulary.build(sentences)
     given = SentenceBatches(corpus, Encoder(vocab, 10), 20, pool, seed=3)
@@ -192,7 +192,7 @@ def starts(rows: list[Row], begin: str) -> list[str]:
 def test_streams_give_each_sentence_as_often_as_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(batches, "_BUFFER_LINES", 7)
+    monkeypatch.setattr(shuffled, "_BUFFER_LINES", 7)
     corpus, sentences = corpus_of(tmp_path)
     given = source("stream", corpus, tokens=1, steps=1)  # one row
     for rows, begin in zip(streams(given, 700), ("<S>", "</S>"), strict=True):
@@ -263,7 +263,7 @@ def test_the_seed_decides_everything(tmp_path: Path, mode: str):
 def test_a_position_continues_with_the_very_next_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, buffer_lines: int
 ):
-    monkeypatch.setattr(batches, "_BUFFER_LINES", buffer_lines)
+    monkeypatch.setattr(shuffled, "_BUFFER_LINES", buffer_lines)
     corpus = corpus_of(tmp_path, 12)[0]
     given = source(mode, corpus)
     positions, following = [], []

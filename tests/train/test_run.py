@@ -24,7 +24,7 @@ from relmo.config import BiLMConfig, CharCNNConfig
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError, TrainingError
 from relmo.formats import relmo_format
 from relmo.text.vocab import Vocabulary
-from relmo.train import batches, loop
+from relmo.train import loop, shuffled
 from relmo.train.config import TrainConfig
 from relmo.train.folder import RunFolder
 from relmo.train.loop import Progress, Result
@@ -65,7 +65,7 @@ class Corpora:
 def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpora:
     """Small buffers and frequent lines, so that a short run meets every border; and a fast disk."""
     monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr(batches, "_BUFFER_LINES", 8)
+    monkeypatch.setattr(shuffled, "_BUFFER_LINES", 8)
     monkeypatch.setattr(loop, "_RECORD_EVERY", 2)
     return Corpora(tmp_path)
 
@@ -153,12 +153,12 @@ def test_the_vocabulary_of_a_run_is_kept_where_none_is_given(corpora: Corpora, t
 CHILD = """
 import json, sys, torch
 from relmo.text.vocab import Vocabulary
-from relmo.train import batches, loop
+from relmo.train import loop, shuffled
 from relmo.train.config import TrainConfig
 from relmo.train.run import train
 files, valid, out, settings, words = json.loads(sys.argv[1])
 torch.set_num_threads(1)
-batches._BUFFER_LINES, loop._RECORD_EVERY = 8, 2
+shuffled._BUFFER_LINES, loop._RECORD_EVERY = 8, 2
 train(files, valid, out, TrainConfig.from_dict(settings), vocab=Vocabulary(words), resume=True)
 """
 

@@ -1,10 +1,10 @@
-"""From sentences to the batches a biLM is trained on, in sentence mode and in stream mode.
+"""From sentences to the batches a biLM is trained on: sentences apart, in rows, or as a stream.
 
-Both give `LMBatch`es without padding, are decided by a seed alone, and tell their position, from
+All give `LMBatch`es without padding, are decided by a seed alone, and tell their position, from
 which a new one continues with the very next batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,16 +13,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from relmo.errors import InputError
 from relmo.text import batching
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, CharSpace
-from relmo.text.corpora import Corpus, lines
+from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
+from relmo.train.shuffled import BATCHES, ShuffledLines
 
 __all__ = ["Batches", "LMBatch", "SentenceBatches", "StreamBatches", "sentence_batch"]
-
-_BUFFER_LINES = 16_384
-_FILES, _LINES, _BATCHES = 0, 1, 3  # what random numbers are for (2: candidates)
 
 
 @dataclass(frozen=True)
@@ -144,74 +141,6 @@ def sentence_batch(sentences: Sequence[Sequence[str]], encoder: Encoder) -> LMBa
     )
 
 
-class _ShuffledLines:
-    """Buffers of sentences, epoch after epoch: files in a random order, lines shuffled in a buffer.
-
-    Its position is the start of the next buffer.
-    """
-
-    def __init__(self, corpus: Corpus, seed: int, longest: int) -> None:
-        self._paths = corpus.paths
-        self._seed, self._longest = seed, longest
-        self.epoch = self.file = self.line = self.number = 0
-        self._open: Iterator[str] | None = None
-        self._found_any = False
-
-    def position(self) -> dict[str, int]:
-        return {"epoch": self.epoch, "file": self.file, "line": self.line, "number": self.number}
-
-    def seek(self, position: dict[str, int]) -> None:
-        self.epoch, self.file = position["epoch"], position["file"]
-        self.line, self.number = position["line"], position["number"]
-        self._open = None
-        self._found_any = self.file > 0 or self.line > 0  # perhaps before this position
-
-    def generator(self, number: int, use: int) -> np.random.Generator:
-        """The random numbers of a buffer, or of an epoch, for one use."""
-        return np.random.default_rng([self._seed, use, number])
-
-    def next(self) -> list[list[str]]:
-        """The sentences of the next buffer, shuffled, longer ones cut into pieces."""
-        sentences: list[list[str]] = []
-        n_lines = 0
-        while n_lines < _BUFFER_LINES:
-            line = self._next_line()
-            if line is None:  # a buffer ends with its epoch
-                if sentences:
-                    break
-                continue
-            n_lines += 1
-            tokens = line.split()
-            for start in range(0, len(tokens), self._longest):
-                sentences.append(tokens[start : start + self._longest])
-        self.generator(self.number, _LINES).shuffle(sentences)
-        self.number += 1
-        return sentences
-
-    def _next_line(self) -> str | None:
-        """The next line, or None at the end of an epoch."""
-        while True:
-            if self._open is None:
-                order = self.generator(self.epoch, _FILES).permutation(len(self._paths))
-                if self.file == len(order):
-                    self._end_epoch()
-                    return None
-                self._open = lines(self._paths[order[self.file]], skip=self.line)
-            line = next(self._open, None)
-            if line is not None:
-                self.line += 1
-                self._found_any = self._found_any or bool(line.strip())
-                return line
-            self._open, self.file, self.line = None, self.file + 1, 0
-
-    def _end_epoch(self) -> None:
-        if not self._found_any:
-            names = ", ".join(map(str, self._paths[:3]))
-            raise InputError(f"{names}: no usable line; expected one tokenised sentence a line")
-        self._found_any = False
-        self.epoch, self.file, self.line = self.epoch + 1, 0, 0
-
-
 class SentenceBatches:
     """Each sentence from a zero state, in random order, without padding.
 
@@ -229,7 +158,7 @@ class SentenceBatches:
     def __init__(
         self, corpus: Corpus, encoder: Encoder, batch_tokens: int, pool_batches: int, seed: int
     ) -> None:
-        self._lines = _ShuffledLines(corpus, seed, max(1, batch_tokens - 1))
+        self._lines = ShuffledLines(corpus, seed, max(1, batch_tokens - 1))
         self._encoder, self._batch_tokens = encoder, batch_tokens
         self._pool_batches = pool_batches
         self._start = self._lines.position()
@@ -257,7 +186,7 @@ class SentenceBatches:
 
     def _fill(self) -> None:
         self._start = self._lines.position()
-        generator = self._lines.generator(self._lines.number, _BATCHES)
+        generator = self._lines.generator(self._lines.number, BATCHES)
         sentences = self._lines.next()
         self._batches = []
         for pool in _groups(sentences, self._pool_batches * self._batch_tokens):
@@ -298,7 +227,7 @@ def _shares(sentences: Sequence[list[str]], n_predictions: int) -> list[list[lis
 class _Rows:
     """Running text in parallel rows: each is sentences end to end, as pairs (input, target)."""
 
-    def __init__(self, source: _ShuffledLines, n_rows: int, *, backward: bool) -> None:
+    def __init__(self, source: ShuffledLines, n_rows: int, *, backward: bool) -> None:
         self._source, self._backward = source, backward
         self._rows: list[list[str]] = [[] for _ in range(n_rows)]  # what is left of a sentence
         self._start = source.position()
@@ -379,8 +308,8 @@ class StreamBatches:
         longest = 2**62  # a sentence may go on over any number of batches
         self._encoder, self._steps, self._n_rows = encoder, unroll_steps, n_rows
         self._resets = resets
-        self._ahead = _Rows(_ShuffledLines(corpus, 2 * seed, longest), n_rows, backward=False)
-        self._back = _Rows(_ShuffledLines(corpus, 2 * seed + 1, longest), n_rows, backward=True)
+        self._ahead = _Rows(ShuffledLines(corpus, 2 * seed, longest), n_rows, backward=False)
+        self._back = _Rows(ShuffledLines(corpus, 2 * seed + 1, longest), n_rows, backward=True)
 
     def next(self) -> LMBatch:
         """The next batch."""
