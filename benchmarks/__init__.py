@@ -1,0 +1,1 @@
+"""How fast relmo is, against the machine's own ceiling and the usual ways: `make bench`."""
