@@ -260,7 +260,7 @@ def _inference_step(gates: Tensor, h: Tensor, cell: Tensor, weights: PackedLSTM)
     gates.add_(weights.recurrent(h[:computed])[:alive]).sigmoid_()
     i, f, o, j = gates.chunk(4, dim=1)
     now = cell[:alive]
-    now.mul_(f).addcmul_(i, j, value=4).sub_(i, alpha=2)  # f * 2c + i * 2 (2 sigmoid(2j) - 1)
+    now.mul_(f).addcmul_(i, j.sub_(0.5), value=4)  # f * 2c + i * 2 (2 sigmoid(2j) - 1)
     if weights.cell_clip is not None:
         now.clamp_(-2 * weights.cell_clip, 2 * weights.cell_clip)
     y = torch.sigmoid(cell[:computed]).sub_(0.5)
