@@ -11,8 +11,11 @@ from relmo.token_table import TokenTable
 from tests.nn.helpers import char_config, tiny_bilm
 
 BILM = tiny_bilm(char_cnn=char_config(max_characters_per_token=8)).requires_grad_(False)
-WORDS = ["a", "b", "c", "", "<S>", "</S>", "abcdef", "abcdefg", "abcdefh", "<S>" * 9, "<S>xyz!"]
-"""Some are cut to the same six bytes."""
+WORDS = [
+    "a", "b", "c", "", "<S>", "</S>", "abcdef", "abcdefg", "abcdefh", "<S>" * 9, "<S>xyz!",
+    "\ud800" * 7 + "a", "\ud800" * 7 + "b",
+]  # fmt: skip
+"""Some are cut to the same six bytes; the last two begin with characters that have no byte."""
 calls = st.lists(st.lists(st.sampled_from(WORDS), max_size=9), max_size=6)
 
 
