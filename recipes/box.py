@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -37,8 +38,9 @@ layer(s) |
 softmax of {n_candidates} candidates, dropout {dropout}, {precision} products, seed {seed} |
 | test perplexity | forward **{forward:.1f}**, backward **{backward:.1f}**, mean **{mean:.1f}** |
 
-The perplexities are over `lm/test.txt` ({n_predictions:,} predictions a direction, ends of
-sentences counted, {unknown:.2%} of them words outside the vocabulary and predicted as `<UNK>`),
+The perplexities are over {part} of `lm/test.txt` ({n_predictions:,} predictions a
+direction, ends of sentences counted, {unknown:.2%} of them words outside the
+vocabulary and predicted as `<UNK>`),
 with the full softmax over {n_words:,} words, each sentence from a zero state. They hold for this
 vocabulary and text only; do not compare them with the published models' (other text, many times
 as much of it). They were measured with the weights as they are stored.
@@ -70,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the training run")
     parser.add_argument("--test", type=Path, required=True, help="held-out sentences")
+    parser.add_argument("--every", type=int, default=1, help="test on every N-th sentence")
     parser.add_argument("--out", type=Path, default=Path("src/relmo/box"))
     arguments = parser.parse_args()
 
@@ -86,7 +89,8 @@ def main() -> None:
     # What is measured is what is stored: the biLM rounded to half precision.
     half = {name: tensor.half() for name, tensor in checkpoint.tensors.items()}
     model.bilm.load_state_dict(half)
-    result = perplexity(model, encoder, Corpus(arguments.test))
+    sentences = islice(Corpus(arguments.test), 0, None, arguments.every)
+    result = perplexity(model, encoder, sentences)
     run = json.loads((arguments.run / "run.json").read_text())["config"]
     steps, tokens = _seen(arguments.run / "metrics.jsonl")
     n_parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
@@ -101,6 +105,7 @@ def main() -> None:
         forward=result.forward, backward=result.backward, mean=result.mean,
         n_predictions=result.n_predictions, unknown=result.n_unknown / result.n_predictions,
         n_words=len(checkpoint.vocab),
+        part="all" if arguments.every == 1 else f"every {arguments.every}th sentence",
     )  # fmt: skip
     box = replace(checkpoint, softmax=None, vocab=None, card=card)
     relmo_format.write(box, arguments.out, torch.float16, overwrite=True)
