@@ -22,12 +22,12 @@ from benchmarks.training import lstm_training, whole_step
 from relmo.train.config import PRESETS
 
 SIZES = {
-    "small": Size(relmo=1024, loop=128, cnn=64, torch=512),
-    "original": Size(relmo=256, loop=64, cnn=32, torch=256),
+    "small": Size(relmo=1024),
+    "original": Size(relmo=256),
 }
 QUICK_SIZES = {
-    "small": Size(relmo=512, loop=64, cnn=32, torch=256, rounds=3),
-    "original": Size(relmo=128, loop=64, cnn=16, torch=128, rounds=1),
+    "small": Size(relmo=512, sentences=512, rounds=2),
+    "original": Size(relmo=128, loop=32, torch=64, sentences=512, rounds=1),
 }
 
 
@@ -36,10 +36,10 @@ def sections(quick: bool) -> dict[str, Callable[[], Report]]:
     sizes = QUICK_SIZES if quick else SIZES
     small, original = PRESETS["small"], PRESETS["original"]
     narrow = dataclasses.replace(PRESETS["mini"], projection_dim=64)
-    shapes = {"2x512, projection 64": (narrow, 128), "small": (small, 128)}
+    rounds = 2 if quick else 5
+    shapes = {"2x512, projection 64": (narrow, 128, rounds), "small": (small, 128, rounds)}
     if not quick:
-        shapes["original"] = (original, 64)
-    rounds = 3 if quick else 5
+        shapes["original"] = (original, 64, 3)
     return {
         "small": lambda: throughput("small", small, sizes["small"]),
         "original": lambda: throughput("original", original, sizes["original"]),
@@ -47,7 +47,7 @@ def sections(quick: bool) -> dict[str, Callable[[], Report]]:
             {"small": small, "original": original},
             {"small": 10 if quick else 50, "original": 2 if quick else 7},
         ),
-        "training": lambda: lstm_training(shapes, rounds, calls=1),
+        "training": lambda: lstm_training(shapes),
         "step": lambda: whole_step("mini", PRESETS["mini"], rounds),
         "memory": lambda: peak_memory(("small", "original"), 128 if quick else 512),
     }

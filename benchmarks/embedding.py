@@ -46,38 +46,44 @@ class Size:
     """For relmo."""
     loop: int = 64
     """For the padded loop, one batch."""
-    cnn: int = 64
+    cnn: int = 32
     """For its character CNN."""
-    torch: int
-    """For nn.LSTM, two batches or more, that sorting them by length may help."""
+    torch: int = 128
+    """For nn.LSTM, one batch of all sentences sorted by length."""
     rounds: int = 5
+    sentences: int = 1024
+    """All sentences."""
 
 
 def throughput(name: str, config: BiLMConfig, size: Size) -> Report:
     """Tokens a second of `embed` and of the usual ways, in turns with the ceiling."""
     elmo = new_elmo(config)
-    sentences = news_like(size.relmo)
-    loop, torch_lstm, char_cnn = PaddedLoop(elmo, cached=True), TorchLSTM(elmo), PlainCharCNN(elmo)
+    forgetful, char_cnn = Elmo(elmo.bilm), PlainCharCNN(elmo)
+    sentences = news_like(size.sentences)
+    by_length = sorted(sentences, key=len)
     elmo.tokens.vectors([token for sentence in sentences for token in sentence])
 
-    def forgetful(some: Sentences) -> object:
-        elmo.tokens.clear()
-        return elmo.embed(some)
+    def embed_cold(some: Sentences) -> object:
+        forgetful.tokens.clear()
+        return forgetful.embed(some)
 
-    work: dict[str, tuple[Callable[[Sentences], object], int]] = {
-        COLD: (forgetful, size.relmo),
-        WARM: (elmo.embed, size.relmo),
-        LOOP: (loop.embed, size.loop),
-        TORCH: (torch_lstm.embed, size.torch),
-        CNN: (lambda some: [char_cnn(sentence) for sentence in some], size.cnn),
+    def encode(some: Sentences) -> object:
+        return [char_cnn(sentence) for sentence in some]
+
+    contenders = {
+        COLD: _rotating(embed_cold, size.relmo, sentences),
+        WARM: _rotating(elmo.embed, size.relmo, sentences),
+        LOOP: _rotating(PaddedLoop(elmo, size.loop, cached=True).embed, size.loop, sentences),
+        TORCH: _rotating(TorchLSTM(elmo, size.torch).embed, size.torch, by_length),
+        CNN: _rotating(encode, size.cnn, sentences),
     }
-    contenders = {n: _rotating(*pair, sentences) for n, pair in work.items()}
     with torch.no_grad():
         rates = in_turns({**ceilings(), **contenders}, size.rounds)
     report = _throughput_report(name, config, rates, sentences)
     report.notes.append(
-        "sentences a round, others each round: "
-        + ", ".join(f"{n} {count}" for n, (_, count) in work.items())
+        f"sentences a round, the next ones each round: relmo {size.relmo}, padded loop {size.loop} "
+        f"(one batch, as they come), nn.LSTM {size.torch} (one batch of all {size.sentences} "
+        "sorted by length)"
     )
     return report
 

@@ -26,20 +26,18 @@ STEPS = 20
 FLOAT32, BFLOAT16, TORCH = "relmo float32", "relmo bfloat16", "nn.LSTM float32"
 
 
-def lstm_training(shapes: dict[str, tuple[BiLMConfig, int]], rounds: int, calls: int = 2) -> Report:
+def lstm_training(shapes: dict[str, tuple[BiLMConfig, int, int]]) -> Report:
     """Forward and backward passes of the four layer-directions over full batches.
 
     Args:
-        shapes: the model and the batch's rows, by name.
-        rounds: that count.
-        calls: passes timed together.
+        shapes: the model, the batch's rows and the rounds that count, by name.
     """
     report = Report(
         title=f"training, four layer-directions, {STEPS} steps, forward and backward",
         columns=("", "contender", "tokens/s", "GFLOP/s", "of the ceiling", "against nn.LSTM"),
     )
-    for name, (config, rows) in shapes.items():
-        rates = in_turns({**ceilings(), **_lstm_contenders(config, rows, calls)}, rounds)
+    for name, (config, rows, rounds) in shapes.items():
+        rates = in_turns({**ceilings(), **_lstm_contenders(config, rows)}, rounds)
         ceiling = max(rates[kind].median for kind in CEILINGS)
         base = rates[TORCH].median
         for contender in (FLOAT32, BFLOAT16, TORCH):
@@ -60,7 +58,7 @@ def lstm_training(shapes: dict[str, tuple[BiLMConfig, int]], rounds: int, calls:
     return report
 
 
-def _lstm_contenders(config: BiLMConfig, rows: int, calls: int) -> dict[str, Contender]:
+def _lstm_contenders(config: BiLMConfig, rows: int) -> dict[str, Contender]:
     torch.manual_seed(0)
     stacks = [LSTMStack(config), LSTMStack(config)]
     torch_stacks = [[torch_lstm(weights) for weights in layer_weights(stack)] for stack in stacks]
@@ -80,9 +78,8 @@ def _lstm_contenders(config: BiLMConfig, rows: int, calls: int) -> dict[str, Con
 
     def contender(forward: Callable[[], list[Tensor]]) -> Contender:
         def run(_: int) -> float:
-            for _ in range(calls):
-                torch.stack([top.sum() for top in forward()]).sum().backward()
-            return float(calls * STEPS * rows)
+            torch.stack([top.sum() for top in forward()]).sum().backward()
+            return float(STEPS * rows)
 
         return run
 

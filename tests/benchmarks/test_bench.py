@@ -26,7 +26,7 @@ TINY = BiLMConfig(
     char_cnn=CharCNNConfig(filters=((1, 4), (2, 8)), n_highway=1),
 )
 CLIPPED = dataclasses.replace(TINY, cell_clip=0.01, projection_clip=0.003)
-SIZE = embedding.Size(relmo=4, loop=2, cnn=2, torch=2, rounds=1)
+SIZE = embedding.Size(relmo=4, loop=2, cnn=2, torch=2, rounds=1, sentences=4)
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_contenders_take_turns_and_the_first_round_does_not_count():
     [
         lambda: embedding.throughput("tiny", TINY, SIZE),
         lambda: embedding.latency({"tiny": TINY}, {"tiny": 1}, n_tokens=3),
-        lambda: training.lstm_training({"tiny": (TINY, 2)}, 1, calls=1),
+        lambda: training.lstm_training({"tiny": (TINY, 2, 1)}),
         lambda: training.whole_step("tiny", TINY, 1, rows=2, n_words=100),
     ],
     ids=["throughput", "latency", "training", "step"],

@@ -208,10 +208,16 @@ def test_streams_give_each_sentence_as_often_as_any_other(
         assert max(counts.values()) - min(counts.values()) <= 2  # an unread word a row
 
 
-def test_forward_and_backward_streams_are_shuffled_independently(tmp_path: Path):
-    given = source("stream", corpus_of(tmp_path)[0], tokens=1, steps=1)
-    ahead, back = streams(given, 300)
-    assert starts(ahead, "<S>")[:20] != starts(back, "</S>")[:20]
+def test_streams_are_shuffled_anew_each_epoch_and_each_direction_on_its_own(tmp_path: Path):
+    sentences = random_sentences(20)
+    corpus = Corpus(write(tmp_path / "a.txt", sentences))
+    orders = [[sentence[0] for sentence in sentences]]
+    given = source("stream", corpus, tokens=1, steps=1)
+    for rows, begin in zip(streams(given, 300), ("<S>", "</S>"), strict=True):
+        order = starts(rows, begin)
+        orders += [order[:20], order[20:40]]
+    assert all(sorted(order) == sorted(orders[0]) for order in orders)
+    assert len(set(map(tuple, orders))) == 5
 
 
 def test_rows_mark_where_a_sentence_starts_and_streams_do_not(tmp_path: Path):
