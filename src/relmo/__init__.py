@@ -10,7 +10,7 @@ What needs torch is imported when it is first asked for: `import relmo` is quick
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
 from relmo.errors import (
     ConfigError,
     FormatError,
@@ -36,6 +36,7 @@ __all__ = [
     "ElmoEmbeddingOutput",
     "FormatError",
     "InputError",
+    "LayerMix",
     "MissingExtraError",
     "RelmoError",
     "ShapeError",

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from relmo.errors import ConfigError
 
-__all__ = ["BiLMConfig", "CharCNNConfig"]
+__all__ = ["BiLMConfig", "CharCNNConfig", "LayerMix"]
 
 _T = TypeVar("_T")
 
@@ -156,6 +156,44 @@ class BiLMConfig:
         if char_cnn is not None:
             fields["char_cnn"] = _char_cnn(char_cnn, f"{source}: char_cnn")
         return _made(cls, fields, source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerMix:
+    """A learned weighting of the layers, from a model trained on a task (equation 1)."""
+
+    weights: tuple[float, ...]
+    """One a layer, the token layer first, before the softmax."""
+    gamma: float = 1.0
+    """What the weighted sum is multiplied by."""
+
+    def __post_init__(self) -> None:
+        if not self.weights or not all(map(_is_finite, (*self.weights, self.gamma))):
+            raise ConfigError(
+                f"LayerMix: expected finite numbers, got weights {self.weights!r:.120} and gamma "
+                f"{self.gamma!r:.40}"
+            )
+
+    def shares(self) -> tuple[float, ...]:
+        """What each layer is multiplied by: ``gamma * softmax(weights)``."""
+        highest = max(self.weights)
+        powers = [math.exp(weight - highest) for weight in self.weights]
+        return tuple(self.gamma * power / sum(powers) for power in powers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and numbers, as written to config.json."""
+        return {"weights": list(self.weights), "gamma": self.gamma}
+
+    @classmethod
+    def from_dict(cls, values: object, source: str = "mix") -> Self:
+        """The inverse of `to_dict`; ConfigError for anything else."""
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{source}: expected an object, got {values!r:.60}")
+        _check_keys(cls, values, source)
+        weights, gamma = values.get("weights"), values.get("gamma", 1.0)
+        if not isinstance(weights, list) or not all(map(_is_finite, (*weights, gamma))):
+            raise ConfigError(f"{source}: expected finite numbers, got {values!r:.120}")
+        return _made(cls, {"weights": tuple(map(float, weights)), "gamma": float(gamma)}, source)
 
 
 _KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from relmo.config import BiLMConfig
+from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
@@ -26,7 +26,7 @@ BOX = Path(__file__).parent / "box"
 """The folder of the model that comes with the package."""
 
 Sentence = str | Sequence[str]
-Layers = Literal["average", "all", "top", "token"] | int | Sequence[float]
+Layers = Literal["average", "all", "top", "token", "mix"] | int | Sequence[float] | LayerMix
 Array = npt.NDArray[np.float32]
 
 _WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
@@ -82,6 +82,7 @@ class Elmo:
         bilm: the network.
         vocab: words of its softmax; the words it knows where it is a word-input model.
         softmax: `weight` (n_words, projection_dim) and `bias` (n_words,) of the language model.
+        mixes: learned mixes of the layers that came with it.
         info: where it came from.
         token_budget: tokens computed together, marks counted; bounds memory.
         cache_size: distinct words whose token vectors are kept from call to call.
@@ -93,6 +94,7 @@ class Elmo:
         *,
         vocab: Vocabulary | None = None,
         softmax: dict[str, Tensor] | None = None,
+        mixes: tuple[LayerMix, ...] = (),
         info: CheckpointInfo | None = None,
         token_budget: int = 8192,
         cache_size: int = 32768,
@@ -105,6 +107,7 @@ class Elmo:
         self.bilm = bilm.eval().requires_grad_(False)
         self.vocab = vocab
         self.softmax = softmax
+        self.mixes = mixes
         self.checkpoint_info = info
         self.token_budget = token_budget
         self.tokens = TokenTable(bilm, vocab, cache_size)
@@ -125,7 +128,10 @@ class Elmo:
         info = CheckpointInfo(
             format=checkpoint.format, source=checkpoint.source, card=checkpoint.card
         )
-        return cls(bilm, vocab=checkpoint.vocab, softmax=checkpoint.softmax, info=info)
+        return cls(
+            bilm, vocab=checkpoint.vocab, softmax=checkpoint.softmax, mixes=checkpoint.mixes,
+            info=info,
+        )  # fmt: skip
 
     @property
     def config(self) -> BiLMConfig:
@@ -166,8 +172,9 @@ class Elmo:
         Args:
             sentences: lists of tokens, or strings that are split on white space.
             layers: "average" of the layers; "all"; "top"; "token"; a layer's number, 0 the token
-                layer; or one weight a layer: the sum of the layers so weighted (equation 1, the
-                softmax and gamma being the caller's).
+                layer; one weight a layer: the sum of the layers so weighted (equation 1, the
+                softmax and gamma being the caller's); or a learned mix, a `LayerMix`: "mix" is
+                the first of those that came with the model.
             token_budget: tokens computed together; None: the model's.
 
         Returns:
@@ -187,7 +194,7 @@ class Elmo:
         Args, Raises: see `embed`; errors of arguments are raised at the call.
         """
         tokens = tokenised(sentences)
-        combine = _combination(layers, self.n_layers)
+        combine = _combination(self._first_mix() if _is(layers, "mix") else layers, self.n_layers)
         budget = self.token_budget if token_budget is None else token_budget
         if budget < 1:
             raise InputError(f"token_budget must be at least 1, got {budget}")
@@ -219,6 +226,7 @@ class Elmo:
             tensors={name: t.detach().cpu() for name, t in self.bilm.state_dict().items()},
             vocab=self.vocab,
             softmax=self.softmax,
+            mixes=self.mixes,
             card=info.card if info else None,
             format=info.format if info else "relmo",
             source=info.source if info else Path(),
@@ -247,6 +255,11 @@ class Elmo:
         if format not in writers:
             raise InputError(f"format: expected one of {', '.join(writers)}, got {format!r}")
         writers[format](self.checkpoint(), Path(folder), overwrite=overwrite)
+
+    def _first_mix(self) -> LayerMix:
+        if not self.mixes:
+            raise InputError('layers: "mix" is a learned mix that came with the model; it has none')
+        return self.mixes[0]
 
     def _stream(
         self, sentences: Iterable[list[str]], combine: "_Combine", budget: int
@@ -356,7 +369,7 @@ def _combination(layers: Layers, n_layers: int) -> _Combine:
         }
         if layers not in named:
             raise InputError(
-                f"layers: expected 'average', 'all', 'top', 'token', a number or a list of "
+                f"layers: expected 'average', 'all', 'top', 'token', 'mix', a number or a list of "
                 f"{n_layers} weights, got {layers!r}"
             )
         return named[layers]
@@ -366,7 +379,7 @@ def _combination(layers: Layers, n_layers: int) -> _Combine:
             raise InputError(f"layers: expected a number below {n_layers}, got {number}")
         return lambda all_layers: all_layers[number]
     try:
-        weights = [float(weight) for weight in layers]
+        weights = [float(w) for w in (layers.shares() if isinstance(layers, LayerMix) else layers)]
     except (TypeError, ValueError):
         raise InputError(f"layers: expected numbers, got {layers!r}") from None
     if len(weights) != n_layers:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relmo.config import BiLMConfig
+from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
 from relmo.text.vocab import Vocabulary
@@ -22,6 +22,7 @@ __all__ = [
     "STORED_DTYPES",
     "check_checkpoint",
     "check_finite",
+    "check_mixes",
     "check_names",
     "check_readable",
     "check_shapes",
@@ -113,6 +114,16 @@ def check_vocab(config: BiLMConfig, vocab: Vocabulary | None, where: str) -> Non
         )
 
 
+def check_mixes(config: BiLMConfig, mixes: Iterable[LayerMix], where: str) -> None:
+    """Each mix has a weight for every layer, else FormatError."""
+    for number, mix in enumerate(mixes):
+        if len(mix.weights) != config.n_layers + 1:
+            raise FormatError(
+                f"{where}: mixes[{number}] has {len(mix.weights)} weights, expected "
+                f"{config.n_layers + 1}, one a layer"
+            )
+
+
 def softmax_shapes(config: BiLMConfig, n_words: int) -> Iterable[tuple[str, Shape]]:
     """Name and shape of the tensors of the output layer over `n_words` words."""
     return (("weight", (n_words, config.projection_dim)), ("bias", (n_words,)))
@@ -149,10 +160,11 @@ def check_checkpoint(checkpoint: Checkpoint, where: str) -> None:
 
     Raises:
         FormatError: a tensor is missing, superfluous, of another shape, not of floating point or
-            not finite, or the vocabulary does not fit.
+            not finite, or the vocabulary or a mix does not fit.
     """
     config, vocab, softmax = checkpoint.config, checkpoint.vocab, checkpoint.softmax
     check_vocab(config, vocab, f"{where}: vocab")
+    check_mixes(config, checkpoint.mixes, where)
     _check_tensors(parameter_shapes(config), checkpoint.tensors, where, "its config")
     if softmax is not None:
         if vocab is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
 from relmo.text.chars import N_CHARACTERS
 from relmo.text.vocab import Vocabulary
 
@@ -27,6 +27,8 @@ class Checkpoint:
     """The words of a word-input model or of the softmax."""
     softmax: dict[str, Tensor] | None = None
     """The language model's output layer: "weight" (V, P) and "bias" (V,)."""
+    mixes: tuple[LayerMix, ...] = ()
+    """Learned mixes of the layers that came with it, such as those of a TF-Hub module."""
     card: str | None = None
     """The model card, Markdown."""
     format: str

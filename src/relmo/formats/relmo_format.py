@@ -1,6 +1,7 @@
 """relmo's own format: a folder.
 
-config.json           {"format": "relmo", "version": 1, "bilm": {...}}, the fields of BiLMConfig
+config.json           {"format": "relmo", "version": 1, "bilm": {...}}, the fields of BiLMConfig;
+                      "mixes": [{"weights": [...], "gamma": ...}, ...] where it has learned ones
 model.safetensors     every parameter by its name in relmo.nn; half precision allowed
 softmax.safetensors   the language model's output layer, "weight" (V, P) and "bias" (V,), or none
 vocab.txt             one word a line, or none
@@ -19,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from relmo.config import BiLMConfig
+from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import _checks
 from relmo.formats._write import model_folder
@@ -66,7 +67,7 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
 def _read(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise InputError(f"{NAME}: '{folder}' is not a folder")
-    config = _read_config(folder)
+    config, mixes = _read_config(folder)
     tensors = _read_tensors(folder / MODEL, parameter_shapes(config))
     vocab = Vocabulary.read(folder / VOCAB) if (folder / VOCAB).exists() else None
     _checks.check_vocab(config, vocab, f"{NAME}: {folder / VOCAB}")
@@ -78,6 +79,7 @@ def _read(folder: Path) -> Checkpoint:
         tensors=tensors,
         vocab=vocab,
         softmax=softmax,
+        mixes=mixes,
         card=_read_card(folder / CARD) if (folder / CARD).exists() else None,
         format=NAME,
         source=folder,
@@ -111,6 +113,8 @@ def write(
     own = frozenset({CONFIG, MODEL, SOFTMAX, VOCAB, CARD})
     with model_folder(folder, own=own, why_not=why_not, overwrite=overwrite) as aside:
         config = {"format": NAME, "version": VERSION, "bilm": checkpoint.config.to_dict()}
+        if checkpoint.mixes:
+            config["mixes"] = [mix.to_dict() for mix in checkpoint.mixes]
         text = json.dumps(config, indent=2) + "\n"
         (aside / CONFIG).write_text(text, encoding="utf-8")
         _write_tensors(checkpoint.tensors, aside / MODEL, dtype, folder)
@@ -122,7 +126,7 @@ def write(
             (aside / CARD).write_bytes(checkpoint.card.encode("utf-8"))
 
 
-def _read_config(folder: Path) -> BiLMConfig:
+def _read_config(folder: Path) -> tuple[BiLMConfig, tuple[LayerMix, ...]]:
     path = folder / CONFIG
     where = f"{NAME}: {path}"
     if not path.is_file():
@@ -135,13 +139,27 @@ def _read_config(folder: Path) -> BiLMConfig:
             f"{where}: 'version' is {values.get('version')!r}, expected {VERSION}; a newer relmo "
             "may have written it"
         )
-    unknown = sorted(set(values) - {"format", "version", "bilm"})
+    known = {"format", "version", "bilm", "mixes"}
+    unknown = sorted(set(values) - known)
     if unknown:
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; expected format, version, bilm")
+        raise ConfigError(
+            f"{where}: unknown key {unknown[0]!r}; expected {', '.join(sorted(known))}"
+        )
     if not isinstance(values.get("bilm"), dict):
         raise ConfigError(f"{where}: 'bilm' is {values.get('bilm')!r}, expected an object")
     with _checks.located(where):
-        return BiLMConfig.from_dict(values["bilm"], f"{where}: bilm")
+        config = BiLMConfig.from_dict(values["bilm"], f"{where}: bilm")
+    return config, _read_mixes(values.get("mixes", []), config, where)
+
+
+def _read_mixes(values: object, config: BiLMConfig, where: str) -> tuple[LayerMix, ...]:
+    if not isinstance(values, list):
+        raise ConfigError(f"{where}: 'mixes' is {values!r:.60}, expected a list")
+    mixes = tuple(
+        LayerMix.from_dict(mix, f"{where}: mixes[{number}]") for number, mix in enumerate(values)
+    )
+    _checks.check_mixes(config, mixes, where)
+    return mixes
 
 
 def _softmax_shapes(

@@ -1,0 +1,1 @@
+"""Drop-ins with the names, arguments and shapes of other ELMo libraries."""

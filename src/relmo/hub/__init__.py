@@ -1,0 +1,1 @@
+"""Models by name or URL: a catalogue, and downloads into a cache folder."""
