@@ -19,24 +19,19 @@ _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def is_torch_file(path: Path) -> bool:
-    """Whether the file is one of torch.save: a zip with its data.pkl, or the older form.
+    """Whether the file is one of torch.save: a zip that begins with data.pkl, or the older form.
 
     Raises:
         OSError: the file cannot be opened.
     """
     with path.open("rb") as file:
-        start = file.read(len(_LEGACY))
-    return start == _LEGACY or (start.startswith(b"PK\3\4") and _has_pickle(path))
-
-
-def _has_pickle(path: Path) -> bool:
-    """By the first entries, which torch.save writes as ARCHIVE/data.pkl and others."""
-    try:
-        with open_zip(path, str(path)) as file:
-            names = file.namelist()[:3]
-    except (FormatError, OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
+        start = file.read(512)
+    if start.startswith(_LEGACY):
+        return True
+    if not start.startswith(b"PK\3\4") or len(start) < 30:
         return False
-    return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in names)
+    name = start[30 : 30 + int.from_bytes(start[26:28], "little")]  # of the zip's first member
+    return name.count(b"/") == 1 and name.endswith(b"/data.pkl")
 
 
 def load_tensors(path: Path, where: str) -> dict[str, Tensor]:

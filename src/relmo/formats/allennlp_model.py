@@ -149,7 +149,7 @@ def _checked(
     config: BiLMConfig, tensors: dict[str, Tensor], where: str, asked_by: str
 ) -> dict[str, Tensor]:
     """Every parameter, each tensor let go of once it is used."""
-    mask_row = len(tensors[_CHARACTERS]) != N_CHARACTERS
+    mask_row = tensors[_CHARACTERS].shape[:1] != (N_CHARACTERS,)
     names = (row.dataset for row in allennlp_table(config, mask_row=mask_row))
     _checks.check_names(names, tensors, where, asked_by)
     rows = list(allennlp_table(config, mask_row=mask_row))
