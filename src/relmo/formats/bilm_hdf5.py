@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 NAME = "bilm_hdf5"
 OPTIONS, WEIGHTS, VOCABS = "options.json", "weights.hdf5", ("vocab.txt", "vocab.txt.gz")
 _SUFFIXES = (".hdf5", ".h5")
+_READERS = 2  # threads, so that one checks its numbers while the other waits for the system
 
 
 def why_not(path: Path) -> str | None:
@@ -112,9 +114,10 @@ def read(
         rows = _checked_rows(config, found, where, options.name)
         _hdf5.check_storage(found, where, weights.stat().st_size)
         tensors: dict[str, Tensor] = {}
-        for row in rows:
-            parts = _read_row(row, found[row.dataset], where)
-            tensors.update(zip(row.parameters, parts, strict=True))
+        with ThreadPoolExecutor(_READERS) as pool:
+            read_rows = pool.map(lambda row: _read_row(row, found[row.dataset], where), rows)
+            for row, parts in zip(rows, read_rows, strict=True):
+                tensors.update(zip(row.parameters, parts, strict=True))
     words = _read_vocab(config, vocab, weights.parent)
     return Checkpoint(config=config, tensors=tensors, vocab=words, format=NAME, source=weights)
 
