@@ -112,19 +112,19 @@ def read_parts(
         for start in range(0, len(array), together):
             rows = array[start : start + together]
             read(first + start, rows)
-            if not _has_finite_sum(rows):  # asked while they are in the processor's cache
+            if not _are_finite(rows):  # asked while they are in the processor's cache
                 _checks.check_finite(name, torch.from_numpy(rows), where)
         first += len(array)
     return [torch.from_numpy(array) for array in arrays]
 
 
-def _has_finite_sum(rows: _Rows) -> bool:
-    """False where a number is not finite, or where the sum overflows.
+def _are_finite(rows: _Rows) -> bool:
+    """Whether no number is NaN, which its extremes would be too, or infinite.
 
     By numpy, which starts no threads: for so little at a time, waiting for them is the most of it.
     """
-    with np.errstate(all="ignore"):
-        return math.isfinite(rows.sum())
+    with np.errstate(invalid="ignore"):
+        return math.isfinite(rows.max()) and math.isfinite(rows.min())
 
 
 def _reader_as_stored(dataset: h5py.Dataset, order: Sequence[int]) -> _Reader | None:
