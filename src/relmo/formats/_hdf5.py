@@ -142,9 +142,11 @@ def _reader_as_stored(dataset: h5py.Dataset, order: Sequence[int]) -> _Reader | 
     def read(first: int, rows: _Rows) -> None:
         raw = memoryview(rows.data).cast("B")
         row = len(raw) // len(rows)
-        size = row // len(order)
-        starts = [row * number + size * at for number in range(len(rows)) for at in place]
-        pieces = [raw[start : start + size] for start in starts] if len(place) > 1 else [raw]
+        pieces = [raw]
+        if len(place) > 1:
+            size = row // len(place)
+            starts = (row * number + size * at for number in range(len(rows)) for at in place)
+            pieces = [raw[start : start + size] for start in starts]
         if os.preadv(file, pieces, offset + first * row) != len(raw):
             raise OSError(f"the file ends within {dataset.name!r}")
 
