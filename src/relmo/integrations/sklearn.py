@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relmo.errors import InputError, MissingExtraError
-from relmo.integrations._models import shared
+from relmo.integrations._models import embed_rows, shared, width
 from relmo.model import Elmo
 
 try:
@@ -93,9 +93,7 @@ class ElmoVectorizer(
     @property
     def _n_features_out(self) -> int:
         """Width of a text's vector; scikit-learn asks for it under this name."""
-        elmo = self._elmo()
-        is_all = isinstance(self.layers, str) and self.layers == "all"
-        return elmo.dim * elmo.n_layers if is_all else elmo.dim
+        return width(self._elmo(), self.layers)
 
     def _elmo(self) -> Elmo:
         if not (self.model is None or isinstance(self.model, str | Path | Elmo)):
@@ -106,7 +104,7 @@ class ElmoVectorizer(
         if self.pooling not in ("mean", "max"):
             raise InputError(f"pooling: expected 'mean' or 'max', got {self.pooling!r}")
         elmo = self._elmo()
-        elmo.embed_stream([], self.layers, token_budget=self.token_budget)
+        embed_rows(elmo, [], self.layers, token_budget=self.token_budget)
         return elmo
 
     def _tokens(self, texts: Iterable[Any]) -> Iterator[str | Sequence[str]]:

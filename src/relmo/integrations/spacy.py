@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relmo.errors import FormatError, InputError, MissingExtraError
-from relmo.integrations._models import shared
+from relmo.integrations._models import embed_rows, shared, width
 from relmo.model import Elmo
 
 try:
@@ -93,7 +93,7 @@ class ElmoComponent:
             "layers": layers,
             "device": device,
         }
-        self._elmo().embed_stream([], layers)  # says now what cannot be
+        embed_rows(self._elmo(), [], layers)  # says now what cannot be
 
     def __call__(self, doc: Doc) -> Doc:
         """Set the vectors of one doc."""
@@ -158,17 +158,15 @@ class ElmoComponent:
 
     def _annotate(self, docs: list[Doc]) -> None:
         elmo, layers = self._elmo(), self._settings["layers"]
-        wide = isinstance(layers, str) and layers == "all"
-        dim = elmo.dim * elmo.n_layers if wide else elmo.dim
-        tensors = [np.zeros((len(doc), dim), np.float32) for doc in docs]
+        tensors = [np.zeros((len(doc), width(elmo, layers)), np.float32) for doc in docs]
         pieces = [
             _Piece(tensor, rows, [doc[row].text for row in rows])
             for doc, tensor in zip(docs, tensors, strict=True)
             for rows in _sentences(doc)
         ]
-        stream = elmo.embed_stream((piece.tokens for piece in pieces), layers)
+        stream = embed_rows(elmo, (piece.tokens for piece in pieces), layers)
         for piece, vectors in zip(pieces, stream, strict=True):
-            piece.tensor[piece.rows] = np.concatenate(vectors, axis=1) if wide else vectors
+            piece.tensor[piece.rows] = vectors
         for doc, tensor in zip(docs, tensors, strict=True):
             doc.tensor = tensor  # type: ignore[assignment] # spaCy's own are float32 too
             for hooks, vector in (
