@@ -21,12 +21,28 @@ class Format:
     why_not: Callable[[Path], str | None]
     """Says why a path is not in this format, or None where it looks like it."""
     read: Callable[[Path], Checkpoint]
+    title: str = ""
+    """What it is, for the README's table."""
+    writes: bool = False
+    """Whether `Elmo.save` writes it."""
+    has_mix: bool = False
+    """Whether it has a place for learned mixes of the layers."""
+    has_softmax: bool = False
+    """Whether it has a place for the language model's softmax."""
 
 
 FORMATS = (
-    Format(relmo_format.NAME, relmo_format.why_not, relmo_format.read),
-    Format(bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder),
-)
+    Format(
+        relmo_format.NAME, relmo_format.why_not, relmo_format.read,
+        title="relmo: a folder with `config.json`, `model.safetensors`, `vocab.txt`, `README.md`",
+        writes=True, has_mix=True, has_softmax=True,
+    ),
+    Format(
+        bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder,
+        title="AllenNLP and bilm-tf: `options.json` and HDF5 weights, a folder or two files",
+        writes=True,
+    ),
+)  # fmt: skip
 
 
 def read(
