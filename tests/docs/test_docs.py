@@ -1,6 +1,7 @@
 """What the pages say: their Python runs and gives what they say, their links lead somewhere."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,26 @@ from tests.helpers import tiny_elmo
 WORDS = [*SPECIALS, "the", "cat", "sat", ".", "on", "mat"]
 
 
-def lay_out(folder: Path) -> None:
+def lay_out(folder: Path, goldens: Path) -> None:
     """The models, by the names that the pages use, tiny."""
     elmo = tiny_elmo(words=WORDS)
     elmo.save(folder / "elmo_2x1024_128", format="bilm_hdf5")
-    elmo.save(folder / "with_softmax")
+    elmo.save(folder / "elmo_with_softmax")
     for name in ("options.json", "weights.hdf5"):
-        (folder / name).write_bytes((folder / "elmo_2x1024_128" / name).read_bytes())
+        shutil.copy(folder / "elmo_2x1024_128" / name, folder)
+    for name, golden in (("elmo_3", "tfhub_module"), ("en.model", "manylangs")):
+        shutil.copytree(goldens / golden, folder / name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_python_of_a_page_runs_and_gives_what_its_comments_say(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, goldens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": page.stem}
     to_run = [block for block in blocks(page) if block.reason is None]
     if to_run:
-        lay_out(tmp_path)
+        lay_out(tmp_path, goldens)
     for block in to_run:
         run(block, names)
 
