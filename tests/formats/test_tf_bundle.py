@@ -226,7 +226,7 @@ RESTARTS = b"\0\0\0\0\1\0\0\0"
         (at_zero(b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\0a" + RESTARTS), "past its block"),
         (at_zero(b"\0\1\0a\xff\xff\xff\xff"), "has 4294967295 restart points in 8 bytes"),
         (at_zero(b"\0" + varint(1500) + b"\0" + b"a" * 1500 + RESTARTS), "runs past its block"),
-        (table({b"%05d" % i: b"" for i in range(8193)}), "more than 8192 entries"),
+        (table({b"%05d" % i: b"" for i in range(4097)}), "more than 4096 entries"),
     ],
 )
 def test_blocks_that_lie(written: bytes, part: str, tmp_path: Path):

@@ -19,7 +19,7 @@ MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER, _TRAILER = 48, 5
 _MAX_FILE_BYTES = 2**22
 _MAX_KEY_BYTES = 2**10
-_MAX_ENTRIES = 2**13
+_MAX_ENTRIES = 2**12
 """More than any model has. Keys share their beginnings, so a small file could ask for many."""
 
 Span = tuple[int, int]  # of bytes: first, last + 1
