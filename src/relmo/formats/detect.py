@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relmo.errors import FormatError, InputError
-from relmo.formats import bilm_hdf5, relmo_format
+from relmo.formats import bilm_hdf5, bilm_tf, relmo_format, tfhub_module
 from relmo.formats._checks import readable
 from relmo.formats.checkpoint import Checkpoint
 
@@ -26,6 +26,8 @@ class Format:
 FORMATS = (
     Format(relmo_format.NAME, relmo_format.why_not, relmo_format.read),
     Format(bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder),
+    Format(bilm_tf.NAME, bilm_tf.why_not, bilm_tf.read),
+    Format(tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read),
 )
 
 
@@ -38,7 +40,7 @@ def read(
     """Read a model in any format.
 
     Args:
-        path: a model folder, or
+        path: a model folder, or the prefix of a TensorFlow checkpoint, or
         options: options.json, and
         weights: the HDF5 file that goes with it.
 
@@ -58,7 +60,7 @@ def read(
 
 
 def _read_path(path: Path) -> Checkpoint:
-    if not path.exists():
+    if not path.exists() and not path.with_name(f"{path.name}.index").is_file():
         raise InputError(f"'{path}': there is no such model folder")
     reasons = []
     for candidate in FORMATS:
