@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import numpy as np
 import torch
 
 from relmo.cli import main
@@ -52,6 +54,15 @@ def tiny_model(folder: Path, seed: int = 0, *, words: Sequence[str] = ()) -> Pat
     """`tiny_elmo`, saved."""
     tiny_elmo(seed, words=words).save(folder)
     return folder
+
+
+def golden_layers(goldens: Path) -> tuple[list[list[str]], list[np.ndarray]]:
+    """The sentences of goldens/allennlp and their layers, each from a zero state."""
+    folder = goldens / "allennlp"
+    streams = json.loads((folder / "sentences.json").read_text())
+    layers = np.load(folder / "zero_state_layers.npz")
+    names = [f"{s}_{n}" for s, stream in enumerate(streams) for n in range(len(stream))]
+    return [line.split() for stream in streams for line in stream], [layers[n] for n in names]
 
 
 class Ran(NamedTuple):

@@ -287,7 +287,7 @@ class Elmo:
             self.tokens.tell_of_marks(sentence)
             flat += [BOS_TOKEN, *sentence, EOS_TOKEN]
         lengths = [len(sentence) + 2 for sentence in batch]
-        index = packed_index(lengths, self.device)
+        index = packed_index(batching.pack_rows(lengths), self.device)
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.bilm.parameters()):
             places: dict[str, int] = {}
             rows = [places.setdefault(token, len(places)) for token in flat]
@@ -324,20 +324,24 @@ def in_order(
             yield results.pop(number)
 
 
-def packed_index(lengths: Sequence[int], device: torch.device | str = "cpu") -> PackedIndex:
-    """The layout of a batch whose sentences have these lengths, falling, marks counted."""
-    packing = batching.pack(lengths)
+def packed_index(packing: batching.Packing, device: torch.device | str = "cpu") -> PackedIndex:
+    """The layout of a batch, marks counted, as the network takes it."""
+    keep = None
+    if len(packing.starts):
+        keep = torch.ones(len(packing.forward), 1)
+        keep[torch.from_numpy(packing.starts)] = 0
+        keep = keep.to(device)
+    forward, backward, unpack_forward, unpack_backward = (
+        torch.from_numpy(positions).to(device)
+        for positions in (
+            packing.forward,
+            packing.backward,
+            packing.unpack_forward,
+            packing.unpack_backward,
+        )
+    )
     return PackedIndex(
-        packing.batch_sizes,
-        *(
-            torch.from_numpy(positions).to(device)
-            for positions in (
-                packing.forward,
-                packing.backward,
-                packing.unpack_forward,
-                packing.unpack_backward,
-            )
-        ),
+        packing.batch_sizes, forward, backward, unpack_forward, unpack_backward, keep
     )
 
 

@@ -19,6 +19,8 @@ from relmo.nn.softmax import top_words
 
 __all__ = ["Expectation", "Expected", "NextWords"]
 
+_MOST_NUMBERS = 4_000_000  # log-probabilities of a batch, for who asks for whole vocabularies
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Expected:
@@ -75,8 +77,9 @@ class NextWords:
         if n < 1:
             raise InputError(f"the number of words must be at least 1, got {n}")
         ids = [self.vocab.index(word) for word in without if word in self.vocab]
-        tokens = tokenised(sentences)
-        return in_order(tokens, lambda batch: self._top(batch, n, ids), self.elmo.token_budget)
+        n = min(n, len(self.vocab))
+        budget = min(self.elmo.token_budget, max(1, _MOST_NUMBERS // n))
+        return in_order(tokenised(sentences), lambda batch: self._top(batch, n, ids), budget)
 
     @torch.no_grad()
     def _top(self, batch: list[list[str]], n: int, without: list[int]) -> list[Expectation]:

@@ -124,7 +124,9 @@ def _lstms(config: "BiLMConfig") -> str:
 
 
 def _size(source: Path) -> int:
-    """Bytes on disk of a file, or of the files of a folder."""
+    """Bytes on disk of a file, or of the files of a folder or of a checkpoint of TensorFlow."""
+    if source.suffix == ".index":
+        return sum(path.stat().st_size for path in source.parent.glob(f"{source.stem}.*"))
     if source.is_file():
         return source.stat().st_size
     return sum(path.stat().st_size for path in source.rglob("*") if path.is_file())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relmo.errors import FormatError, InputError
-from relmo.formats import bilm_hdf5, relmo_format
+from relmo.formats import bilm_hdf5, bilm_tf, relmo_format, tfhub_module
 from relmo.formats._checks import readable
 from relmo.formats.checkpoint import Checkpoint
 
@@ -42,6 +42,16 @@ FORMATS = (
         title="AllenNLP and bilm-tf: `options.json` and HDF5 weights, a folder or two files",
         writes=True,
     ),
+    Format(
+        bilm_tf.NAME, bilm_tf.why_not, bilm_tf.read,
+        title="bilm-tf: a training checkpoint of TensorFlow, a folder or its prefix",
+        has_softmax=True,
+    ),
+    Format(
+        tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read,
+        title="TF-Hub: a module's folder, of google/elmo/1 to 3 or DeepPavlov's",
+        has_mix=True,
+    ),
 )  # fmt: skip
 
 
@@ -54,7 +64,7 @@ def read(
     """Read a model in any format.
 
     Args:
-        path: a model folder, or
+        path: a model folder, or the prefix of a TensorFlow checkpoint, or
         options: options.json, and
         weights: the HDF5 file that goes with it.
 
@@ -74,7 +84,7 @@ def read(
 
 
 def _read_path(path: Path) -> Checkpoint:
-    if not path.exists():
+    if not path.exists() and not path.with_name(f"{path.name}.index").is_file():
         raise InputError(f"'{path}': there is no such model folder")
     reasons = []
     for candidate in FORMATS:

@@ -74,9 +74,10 @@ class Highway(nn.Module):
 
     def forward(self, x: Float[Tensor, "tokens dim"]) -> Float[Tensor, "tokens dim"]:
         """(tokens, dim) -> (tokens, dim)."""
-        gate = torch.sigmoid(torch.addmm(self.gate_bias, x, self.gate_weight))
+        carry = torch.sigmoid(-torch.addmm(self.gate_bias, x, self.gate_weight))  # 1 - g
         transformed = torch.relu(torch.addmm(self.transform_bias, x, self.transform_weight))
-        return torch.lerp(x.to(gate.dtype), transformed, gate)
+        # From 1 - g, as AllenNLP computes it: half as far from its vectors as from g.
+        return carry * x + (1 - carry) * transformed
 
 
 class Projection(nn.Module):

@@ -5,7 +5,7 @@ one (Jean et al. 2015) compares each target with shared candidates drawn log-uni
 corrected by the log of its expected count, as the published models were trained.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from relmo.nn.kernels import Product, product
 __all__ = ["Candidates", "Softmax", "log_uniform_candidates", "top_words"]
 
 _CHUNK_NUMBERS = 4_000_000  # logits held at a time
+_BLOCK_ROWS, _BLOCK_WORDS = 512, 4096  # a block of logits that stays in cache for its four passes
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,17 @@ class Softmax(nn.Module):
     ) -> Float[Tensor, " N"]:
         """Of each target over the whole vocabulary, in nats, without a graph: (N,)."""
         with torch.no_grad():
-            multiply = Product(self.weight.t(), self.bias[:, 0].contiguous())
-            losses = [x.new_empty(0)]
-            for now in _pieces(len(x), len(self.weight)):
-                logits = multiply(x[now].contiguous())
-                truth = logits.gather(1, targets[now, None])[:, 0]
-                losses.append(logits.logsumexp(dim=1) - truth)
-            return torch.cat(losses)
+            bias = self.bias[:, 0].contiguous()
+            truth = (x * self.weight[targets]).sum(1) + bias[targets]
+            total = torch.full_like(truth, -torch.inf)  # log of the sum of all words so far
+            for word in range(0, len(bias), _BLOCK_WORDS):
+                words = slice(word, word + _BLOCK_WORDS)
+                multiply = Product(self.weight[words].t(), bias[words])
+                for row in range(0, len(x), _BLOCK_ROWS):
+                    rows = slice(row, row + _BLOCK_ROWS)
+                    block = multiply(x[rows].contiguous()).logsumexp(dim=1)
+                    total[rows] = torch.logaddexp(total[rows], block)
+            return total - truth
 
 
 @torch.no_grad()
@@ -156,20 +161,15 @@ def top_words(
     ids = torch.empty(len(x), n, dtype=torch.int64, device=x.device)
     scores = x.new_empty(len(x), n)
     left_out = torch.tensor(list(without), dtype=torch.int64, device=x.device)
-    for now in _pieces(len(x), len(weight)):
+    rows = max(1, _CHUNK_NUMBERS // len(weight))
+    for start in range(0, len(x), rows):
+        now = slice(start, start + rows)
         logits = torch.addmm(bias, x[now], weight.t())  # not repacked: the weight may be gigabytes
         log_total = logits.logsumexp(dim=1, keepdim=True)
         logits[:, left_out] = -torch.inf
         best, ids[now] = logits.topk(n, dim=1)
         scores[now] = best - log_total
     return ids, scores
-
-
-def _pieces(n_rows: int, n_words: int) -> Iterator[slice]:
-    """Rows whose logits are held together, a number that `kernels.whole_rows` leaves as it is."""
-    size = max(16, 7_000_000 // n_words // 16 * 16)
-    for start in range(0, n_rows, size):
-        yield slice(start, start + size)
 
 
 class _CrossEntropy(torch.autograd.Function):
