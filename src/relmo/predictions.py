@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from relmo.errors import InputError
-from relmo.model import Elmo, Sentence, in_order, tokenised
+from relmo.model import Elmo, Sentence, tokenised
 from relmo.nn.softmax import top_words
+from relmo.text import batching
 
 __all__ = ["Expectation", "Expected", "NextWords"]
 
@@ -79,7 +80,8 @@ class NextWords:
         ids = [self.vocab.index(word) for word in without if word in self.vocab]
         n = min(n, len(self.vocab))
         budget = min(self.elmo.token_budget, max(1, _MOST_NUMBERS // n))
-        return in_order(tokenised(sentences), lambda batch: self._top(batch, n, ids), budget)
+        tokens = tokenised(sentences)
+        return batching.in_order(tokens, lambda batch: self._top(batch, n, ids), budget)
 
     @torch.no_grad()
     def _top(self, batch: list[list[str]], n: int, without: list[int]) -> list[Expectation]:
