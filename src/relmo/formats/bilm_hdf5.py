@@ -2,6 +2,9 @@
 
 A folder with both, or the two files given. A word-input model, and no other, needs the vocabulary:
 vocab.txt (or .gz) beside the weights. The softmax has no place in this format.
+
+Whatever else lies in the folder is passed over (README, LICENSE, meta.json of NLPL's zips), so a
+TensorFlow checkpoint too: it holds the same weights and the softmax, and is read by its prefix.
 """
 
 import io
@@ -59,6 +62,12 @@ def read_folder(folder: str | os.PathLike[str]) -> Checkpoint:
         options, weights = _pair(folder)
     except FormatError as error:
         raise FormatError(f"{NAME}: '{folder}': {error}") from error
+    beside = sorted(folder.glob("*.index"))
+    if beside:
+        logger.info(
+            "%s: %s is read, and not the TensorFlow checkpoint beside it with its softmax; give "
+            "its prefix (%s) for that", NAME, weights.name, beside[0].stem,
+        )  # fmt: skip
     return read(options, weights)
 
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relmo.errors import FormatError, InputError
-from relmo.formats import bilm_hdf5, bilm_tf, relmo_format, tfhub_module
+from relmo.formats import (
+    allennlp_model,
+    archives,
+    bilm_hdf5,
+    bilm_tf,
+    relmo_format,
+    tfhub_module,
+)
 from relmo.formats._checks import readable
 from relmo.formats.checkpoint import Checkpoint
 
@@ -28,6 +35,8 @@ FORMATS = (
     Format(bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder),
     Format(bilm_tf.NAME, bilm_tf.why_not, bilm_tf.read),
     Format(tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read),
+    Format(allennlp_model.NAME, allennlp_model.why_not, allennlp_model.read),
+    Format(archives.NAME, archives.why_not, lambda path: archives.read(path, _read_path)),
 )
 
 
@@ -40,7 +49,8 @@ def read(
     """Read a model in any format.
 
     Args:
-        path: a model folder, or the prefix of a TensorFlow checkpoint, or
+        path: a model's folder, a folder with exactly one in it, an archive, a file, or the prefix
+            of a TensorFlow checkpoint; or
         options: options.json, and
         weights: the HDF5 file that goes with it.
 
@@ -62,12 +72,32 @@ def read(
 def _read_path(path: Path) -> Checkpoint:
     if not path.exists() and not path.with_name(f"{path.name}.index").is_file():
         raise InputError(f"'{path}': there is no such model folder")
+    found, reasons = _fitting(path)
+    if found is not None:
+        return found.read(path)
+    if (path / "best" / "config.json").is_file():
+        raise FormatError(f"'{path}' is a training run, not a model; give '{path / 'best'}'")
+    inside = [folder for folder in _folders(path) if _fitting(folder)[0] is not None]
+    if len(inside) == 1:
+        return _read_path(inside[0])
+    if inside:
+        names = ", ".join(folder.name for folder in inside)
+        raise FormatError(f"'{path}' holds {len(inside)} models ({names}); give one of them")
+    raise FormatError(f"'{path}' is no model that relmo reads: {'; '.join(reasons)}")
+
+
+def _fitting(path: Path) -> tuple[Format | None, list[str]]:
+    """The first format that fits, or None and why each does not."""
     reasons = []
     for candidate in FORMATS:
         reason = candidate.why_not(path)
         if reason is None:
-            return candidate.read(path)
+            return candidate, []
         reasons.append(f"{candidate.name}: {reason}")
-    if (path / "best" / "config.json").is_file():
-        raise FormatError(f"'{path}' is a training run, not a model; give '{path / 'best'}'")
-    raise FormatError(f"'{path}' is no model that relmo reads: {'; '.join(reasons)}")
+    return None, reasons
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    return sorted(entry for entry in path.iterdir() if entry.is_dir())
