@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -16,6 +17,7 @@ from relmo.cli import main
 from relmo.config import BiLMConfig, CharCNNConfig
 from relmo.formats.checkpoint import Checkpoint, parameter_shapes
 from relmo.model import Elmo
+from relmo.text.vocab import Vocabulary
 
 TINY = BiLMConfig(
     lstm_dim=6,
@@ -25,20 +27,32 @@ TINY = BiLMConfig(
 CARD = "# tiny\n\nRandom weights, for tests.\n"
 
 
-def tiny_elmo(seed: int = 0) -> Elmo:
-    """A model with random weights: 3 layers, dim 8."""
+def tiny_elmo(seed: int = 0, *, words: Sequence[str] = ()) -> Elmo:
+    """A model with random weights: 3 layers, dim 8; with a softmax if there are words for it."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: torch.randn(shape, generator=generator) / 2 for name, shape in parameter_shapes(TINY)
     }
+    softmax = {
+        "weight": torch.randn(len(words), TINY.projection_dim, generator=generator),
+        "bias": torch.randn(len(words), generator=generator),
+    }
     return Elmo.from_checkpoint(
-        Checkpoint(config=TINY, tensors=tensors, card=CARD, format="relmo", source=Path("tiny"))
+        Checkpoint(
+            config=TINY,
+            tensors=tensors,
+            vocab=Vocabulary(words) if words else None,
+            softmax=softmax if words else None,
+            card=CARD,
+            format="relmo",
+            source=Path("tiny"),
+        )
     )
 
 
-def tiny_model(folder: Path, seed: int = 0) -> Path:
+def tiny_model(folder: Path, seed: int = 0, *, words: Sequence[str] = ()) -> Path:
     """`tiny_elmo`, saved."""
-    tiny_elmo(seed).save(folder)
+    tiny_elmo(seed, words=words).save(folder)
     return folder
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -198,7 +198,7 @@ class Elmo:
         budget = self.token_budget if token_budget is None else token_budget
         if budget < 1:
             raise InputError(f"token_budget must be at least 1, got {budget}")
-        return self._stream(tokens, combine, budget)
+        return in_order(tokens, lambda batch: self._embed_batch(batch, combine), budget)
 
     def encode(
         self, sentences: Iterable[Sentence], layers: Layers = "average", *,
@@ -261,20 +261,6 @@ class Elmo:
             raise InputError('layers: "mix" is a learned mix that came with the model; it has none')
         return self.mixes[0]
 
-    def _stream(
-        self, sentences: Iterable[list[str]], combine: "_Combine", budget: int
-    ) -> Iterator[Array]:
-        for group in batching.window(sentences, _WINDOW_BATCHES * budget):
-            vectors: list[Array | None] = [None] * len(group)
-            lengths = [len(sentence) + 2 for sentence in group]
-            for batch in batching.length_batches(lengths, budget, whole_rows=_WHOLE_ROWS):
-                arrays = self._embed_batch([group[number] for number in batch], combine)
-                for number, array in zip(batch, arrays, strict=True):
-                    vectors[number] = array
-            for vector in vectors:
-                assert vector is not None  # every sentence is in one batch
-                yield vector
-
     def _embed_batch(self, batch: list[list[str]], combine: "_Combine") -> Iterator[Array]:
         """Arrays (..., tokens, dim) of sentences of falling length."""
         with torch.no_grad():
@@ -312,6 +298,30 @@ class Elmo:
 
 
 _Combine = Callable[[tuple[Tensor, ...]], Tensor]
+_T = TypeVar("_T")
+
+
+def in_order(
+    sentences: Iterable[list[str]],
+    compute: Callable[[list[list[str]]], Iterable[_T]],
+    token_budget: int,
+) -> Iterator[_T]:
+    """Results for sentences in their order, computed in batches of like length, lazily.
+
+    Args:
+        sentences: tokenised; a few batches' worth are read ahead.
+        compute: a result for each sentence of a batch, whose sentences are of falling length.
+        token_budget: tokens of a batch, marks counted.
+    """
+    for group in batching.window(sentences, _WINDOW_BATCHES * token_budget):
+        results: dict[int, _T] = {}
+        lengths = [len(sentence) + 2 for sentence in group]
+        for batch in batching.length_batches(lengths, token_budget, whole_rows=_WHOLE_ROWS):
+            numbers = batch.tolist()
+            computed = compute([group[number] for number in numbers])
+            results.update(zip(numbers, computed, strict=True))
+        for number in range(len(group)):
+            yield results.pop(number)
 
 
 def packed_index(packing: batching.Packing, device: torch.device | str = "cpu") -> PackedIndex:

@@ -28,16 +28,48 @@ class Format:
     why_not: Callable[[Path], str | None]
     """Says why a path is not in this format, or None where it looks like it."""
     read: Callable[[Path], Checkpoint]
+    title: str = ""
+    """What it is, for the README's table."""
+    writes: bool = False
+    """Whether `Elmo.save` writes it."""
+    has_mix: bool = False
+    """Whether it has a place for learned mixes of the layers."""
+    has_softmax: bool = False
+    """Whether it has a place for the language model's softmax."""
 
 
 FORMATS = (
-    Format(relmo_format.NAME, relmo_format.why_not, relmo_format.read),
-    Format(bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder),
-    Format(bilm_tf.NAME, bilm_tf.why_not, bilm_tf.read),
-    Format(tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read),
-    Format(allennlp_model.NAME, allennlp_model.why_not, allennlp_model.read),
-    Format(archives.NAME, archives.why_not, lambda path: archives.read(path, _read_path)),
-)
+    Format(
+        relmo_format.NAME, relmo_format.why_not, relmo_format.read,
+        title="relmo: a folder with `config.json`, `model.safetensors`, `vocab.txt`, `README.md`",
+        writes=True, has_mix=True, has_softmax=True,
+    ),
+    Format(
+        bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder,
+        title="AllenNLP and bilm-tf: `options.json` and HDF5 weights, a folder or two files",
+        writes=True,
+    ),
+    Format(
+        bilm_tf.NAME, bilm_tf.why_not, bilm_tf.read,
+        title="bilm-tf: a TensorFlow training checkpoint with `options.json` and its vocabulary",
+        has_softmax=True,
+    ),
+    Format(
+        tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read,
+        title="TF-Hub: a module's folder (google/elmo/1-3, DeepPavlov's)",
+        has_mix=True,
+    ),
+    Format(
+        allennlp_model.NAME, allennlp_model.why_not, allennlp_model.read,
+        title="AllenNLP: the ELMo in a trained model, `weights.th` or `model.tar.gz`",
+        has_mix=True,
+    ),
+    Format(
+        archives.NAME, archives.why_not, lambda path: archives.read(path, _read_path),
+        title="zip or tar of any of these, NLPL's and simple_elmo's zips",
+        has_mix=True, has_softmax=True,
+    ),
+)  # fmt: skip
 
 
 def read(

@@ -5,6 +5,7 @@ one (Jean et al. 2015) compares each target with shared candidates drawn log-uni
 corrected by the log of its expected count, as the published models were trained.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from relmo._typing import Float, Integer
 from relmo.errors import ConfigError
 from relmo.nn.kernels import Product, product
 
-__all__ = ["Candidates", "Softmax", "log_uniform_candidates"]
+__all__ = ["Candidates", "Softmax", "log_uniform_candidates", "top_words"]
 
 _CHUNK_NUMBERS = 4_000_000  # logits held at a time
 _BLOCK_ROWS, _BLOCK_WORDS = 512, 4096  # a block of logits that stays in cache for its four passes
@@ -134,6 +135,46 @@ class Softmax(nn.Module):
                     block = multiply(x[rows].contiguous()).logsumexp(dim=1)
                     total[rows] = torch.logaddexp(total[rows], block)
             return total - truth
+
+
+@torch.no_grad()
+def top_words(
+    x: Float[Tensor, "N dim"],
+    weight: Float[Tensor, "words dim"],
+    bias: Float[Tensor, " words"],
+    n: int,
+    without: Sequence[int] = (),
+) -> tuple[Integer[Tensor, "N top"], Float[Tensor, "N top"]]:
+    """The likeliest words of each row, best first, and their log-probabilities in nats.
+
+    The probabilities are those over the whole vocabulary, whatever is left out of the words.
+    The logits of a few rows are held at a time.
+
+    Args:
+        x: what the softmax is applied to (N, dim).
+        weight: (words, dim).
+        bias: (words,).
+        n: how many; all of them where there are fewer.
+        without: ids of words that are not to be among them.
+    """
+    n = min(n, len(weight) - len(set(without)))
+    ids = torch.empty(len(x), n, dtype=torch.int64, device=x.device)
+    scores = x.new_empty(len(x), n)
+    left_out = torch.tensor(list(without), dtype=torch.int64, device=x.device)
+    for now in _pieces(len(x), len(weight)):
+        logits = torch.addmm(bias, x[now], weight.t())  # not repacked: the weight may be gigabytes
+        log_total = logits.logsumexp(dim=1, keepdim=True)
+        logits[:, left_out] = -torch.inf
+        best, ids[now] = logits.topk(n, dim=1)
+        scores[now] = best - log_total
+    return ids, scores
+
+
+def _pieces(n_rows: int, n_words: int) -> Iterator[slice]:
+    """Rows whose logits are held together, a number that `kernels.whole_rows` leaves as it is."""
+    size = max(16, 7_000_000 // n_words // 16 * 16)
+    for start in range(0, n_rows, size):
+        yield slice(start, start + size)
 
 
 class _CrossEntropy(torch.autograd.Function):
