@@ -137,8 +137,10 @@ def test_a_length_too_long_is_never_whole(server: Server, tmp_path: Path):
 
 
 def test_a_length_too_short_gives_no_more_than_it_promised(server: Server, tmp_path: Path):
-    """As aiohttp sees what follows in time it refuses the answer; else the file ends there, and
-    that such a file is no model is for its reader to see."""
+    """Where aiohttp sees what follows in time, it refuses the answer; else the file ends there.
+
+    That such a file is no model is for its reader to see.
+    """
     server.pages["/a.bin"] = Page(BODY, length=1000)
     with suppress(InputError):
         get(server, tmp_path)
