@@ -291,6 +291,58 @@ def test_any_file_system_of_fsspec_serves(home: Path):
     assert hub.fetch("memory://m", offline=True) == folder
 
 
+def test_a_folder_that_changed_between_attempts_is_fetched_anew(home: Path):
+    files = fsspec.filesystem("memory")
+    files.pipe({"/c/options.json": b"old", "/c/weights.hdf5": BODY})
+    with pytest.raises(InputError, match="expected at most 100"):
+        hub.fetch("memory://c", max_bytes=100)  # the first file came, the second did not
+    (first,) = home.rglob("options.json")
+    assert hub.fetch("memory://c") != first.parent
+    files.pipe("/d/options.json", b"old")
+    files.pipe("/d/weights.hdf5", BODY)
+    with pytest.raises(InputError, match="expected at most 100"):
+        hub.fetch("memory://d", max_bytes=100)
+    files.pipe({"/d/options.json": b"new", "/d/weights.hdf5": b"new too"})
+    folder = hub.fetch("memory://d")
+    assert (folder / "options.json").read_bytes() == b"new"
+    assert everything(folder) == [
+        ".options.json.relmo.json",
+        ".weights.hdf5.relmo.json",
+        "options.json",
+        "weights.hdf5",
+    ]
+
+
+def test_a_repository_of_the_hugging_face_hub_is_a_folder(
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """huggingface_hub's own file system, asking a server that answers as the hub does."""
+    pytest.importorskip("huggingface_hub")
+    files = {"options.json": b"{}", "weights.hdf5": BODY, ".gitattributes": b"no"}
+    tree = [
+        {"type": "file", "oid": f"{number:040}", "size": len(body), "path": name}
+        for number, (name, body) in enumerate(files.items())
+    ]
+    about = {"id": "org/name", "sha": "a" * 40, "siblings": [], "private": False, "tags": []}
+    json_type = {"Content-Type": "application/json"}
+    server.pages["/api/models/org/name"] = Page(json.dumps(about).encode(), headers=json_type)
+    server.pages["/api/models/org/name/tree/main"] = Page(
+        json.dumps(tree).encode(), headers=json_type
+    )
+    for name, body in files.items():
+        server.pages[f"/org/name/resolve/main/{name}"] = Page(body)
+    monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": server.url("")})
+    folder = hub.fetch("hf://org/name")
+    assert names(folder) == ["options.json", "weights.hdf5"]
+    assert (folder / "weights.hdf5").read_bytes() == BODY
+    n_asked = len(server.log)
+    assert hub.fetch("hf://org/name", offline=True) == hub.fetch("hf://org/name") == folder
+    assert len(server.log) == n_asked
+    with pytest.raises(InputError, match=r"hf://org/none: .*404 Not Found"):
+        hub.fetch("hf://org/none")
+    assert len(server.log) == n_asked + 1
+
+
 def test_another_file_system_resumes_what_has_not_changed(home: Path):
     fsspec.filesystem("memory").pipe("/r/a.bin", BODY)
     path = hub.fetch("memory://r/a.bin")
@@ -349,5 +401,6 @@ def test_without_the_extra_it_is_named(
 
 def test_without_huggingface_hub_its_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "hf", raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'relmo\[hf\]'"):
         hub.fetch("hf://org/name")

@@ -19,7 +19,16 @@ from typing import Any
 from relmo._files import replacing_file
 from relmo.errors import FormatError, InputError
 
-__all__ = ["check", "home", "is_offline", "read_notes", "record", "sha256_of", "write_notes"]
+__all__ = [
+    "check",
+    "home",
+    "is_offline",
+    "read_notes",
+    "readable",
+    "record",
+    "sha256_of",
+    "write_notes",
+]
 
 _BLOCK = 2**20
 
@@ -51,7 +60,7 @@ def check(path: Path, *, thoroughly: bool = False) -> None:
         FormatError: it has changed.
         InputError: it cannot be read.
     """
-    with _readable(path):
+    with readable(path):
         state = path.stat()
         known = read_notes(_record_path(path))
         as_recorded = (known.get("bytes"), known.get("mtime_ns")) == (
@@ -113,7 +122,8 @@ def write_notes(path: Path, notes: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """An error of the system in the block is an InputError that names the path."""
     try:
         yield
     except OSError as error:

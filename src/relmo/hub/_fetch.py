@@ -99,7 +99,9 @@ def fetch(
     else:
         target = _url_target(name_or_url)
         folder, files = target.parent, (File(name=target.name, urls=(name_or_url,)),)
-    if all((folder / file.name).exists() for file in files):
+    with _cache.readable(folder):
+        is_there = all((folder / file.name).exists() for file in files)
+    if is_there:
         _check_all(folder / file.name for file in files)
         return target
     if _cache.is_offline(offline):
@@ -180,8 +182,8 @@ def _locked(folder: Path) -> Iterator[None]:
         raise MissingExtraError("filelock", "download") from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=_PATIENCE)
-        lock.acquire()
+        with filelock.FileLock(folder / ".lock", timeout=_PATIENCE):
+            yield
     except filelock.Timeout as error:
         raise InputError(
             f"another process has been downloading into '{folder}' for an hour; wait, or end it"
@@ -191,10 +193,6 @@ def _locked(folder: Path) -> Iterator[None]:
             f"cannot write to the cache folder '{folder}': {error.strerror or error}; set "
             "RELMO_HOME to a folder of yours"
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _get(file: File, folder: Path, progress: Progress | None, max_bytes: int) -> None:
@@ -222,28 +220,35 @@ def _get(file: File, folder: Path, progress: Progress | None, max_bytes: int) ->
 
 def _get_url(url: str, path: Path, progress: Progress | None, max_bytes: int) -> None:
     """The file of an address, or every file of its folder, which appears when it is whole."""
-    inside: dict[str, str] = {}
     if urlsplit(url).scheme not in ("http", "https"):
-        inside = _children(url)
-    if not inside:
-        sha256 = download(url, path, progress=progress, max_bytes=max_bytes)
-        _cache.record(path, url, sha256)
-        return
+        try:
+            inside, state = _remote.children(url)
+        except _remote.TransientError as error:
+            raise InputError(f"{url}: {error}; try again later") from error
+        if inside:
+            _get_folder(inside, state, path, progress, max_bytes)
+            return
+    _cache.record(path, url, download(url, path, progress=progress, max_bytes=max_bytes))
+
+
+def _get_folder(
+    inside: dict[str, str], state: str, path: Path, progress: Progress | None, max_bytes: int
+) -> None:
+    """The files of a folder; those that an earlier attempt left, if nothing has changed since."""
     aside = path.with_name(f".{path.name}.folder")
-    for name, address in inside.items():
+    notes = aside / ".folder.json"
+    if _cache.read_notes(notes).get("state") != state:
+        shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(exist_ok=True)
+    _cache.write_notes(notes, {"state": state})
+    for name, url in inside.items():
         target = aside / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            sha256 = download(address, target, progress=progress, max_bytes=max_bytes)
-            _cache.record(target, address, sha256)
+            sha256 = download(url, target, progress=progress, max_bytes=max_bytes)
+            _cache.record(target, url, sha256)
+    notes.unlink()
     aside.rename(path)
-
-
-def _children(url: str) -> dict[str, str]:
-    try:
-        return _remote.children(url)
-    except _remote.TransientError as error:
-        raise InputError(f"{url}: {error}; try again later") from error
 
 
 def _part(part: Part, folder: Path, progress: Progress | None, max_bytes: int) -> Path:

@@ -5,6 +5,7 @@ as one stream, since its files fetch block by block, or do not resume; any other
 and seeks.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -223,11 +224,12 @@ def _other(url: str, start: int, version: str | None) -> Iterator[Source]:
         yield Source(start=start, n_bytes=n_bytes, version=now, chunks=chunks)
 
 
-def children(url: str) -> dict[str, str]:
+def children(url: str) -> tuple[dict[str, str], str]:
     """The files of a folder at an address that is not http(s).
 
     Returns:
-        Name in the folder to address; nothing where it is a file.
+        name in the folder to address, nothing where it is a file; and what changes when a file of
+        it does.
 
     Raises:
         InputError, MissingExtraError, TransientError: as `opened`.
@@ -235,13 +237,14 @@ def children(url: str) -> dict[str, str]:
     with _explained_other(url):
         system, path = _system(url)
         if not system.isdir(path):
-            return {}
-        found = system.find(path, detail=False)
+            return {}, ""
+        found = system.find(path, detail=True)
         if len(found) > _MAX_FILES:
             raise InputError(f"{url}: {len(found)} files, expected a model of {_MAX_FILES} at most")
         root = path.rstrip("/") + "/"
         names = {name.removeprefix(root): system.unstrip_protocol(name) for name in found}
-    return {name: address for name, address in names.items() if not _is_hidden(name, url)}
+        state = hashlib.sha256(str(sorted(found.items())).encode("utf-8", "replace")).hexdigest()
+    return {name: place for name, place in names.items() if not _is_hidden(name, url)}, state
 
 
 def _is_hidden(name: str, url: str) -> bool:
@@ -280,6 +283,9 @@ def _explained_other(url: str) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"{url}: may not be read: {_said(error)}") from error
     except (OSError, TimeoutError) as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(status, int) and status not in _BUSY:
+            raise InputError(f"{url}: {_said(error)}") from error
         raise TransientError(_said(error)) from error
     except Exception as error:  # each file system has errors of its own
         raise InputError(f"{url}: cannot be read: {_said(error)}") from error
