@@ -14,6 +14,7 @@ from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
+from relmo.hub import Progress, fetch, resolve
 from relmo.nn.bilm import BiLM, PackedIndex
 from relmo.text import batching
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
@@ -51,21 +52,37 @@ def load(
     options: str | Path | None = None,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
+    offline: bool | None = None,
+    progress: Progress | None = None,
 ) -> "Elmo":
     """Load an ELMo.
 
     Args:
-        path: a model's folder; None: the model in the box.
+        path: a model's folder or file; or, where there is none of that name, a name that `relmo
+            models` lists, such as "original", or an address: https://..., hf://org/name, any that
+            fsspec knows. None: the model in the box.
         options: options.json of an AllenNLP or bilm-tf model, given together with `weights`.
-        weights: its HDF5 file.
+        weights: its HDF5 file. Both may be addresses.
         device: where it shall compute, such as "cpu" or "cuda".
+        offline: whether the network is out of bounds; None: as RELMO_OFFLINE says. It is touched
+            only for what is not in the cache yet.
+        progress: of a download: called with a file's name, its bytes so far, and its bytes or None.
 
     Raises:
-        FormatError: not a model, or one whose files contradict each other.
-        InputError: a path that does not exist.
+        FormatError: not a model, or one whose files contradict each other or have changed.
+        InputError: a path, name or address at which there is nothing.
+        MissingExtraError: a library that downloads it is not installed.
     """
     if path is None and options is None and weights is None:
         path = BOX
+    if path is not None:
+        path = resolve(path, offline=offline, progress=progress)
+    options, weights = (
+        fetch(file, offline=offline, progress=progress)
+        if isinstance(file, str) and "://" in file
+        else file
+        for file in (options, weights)
+    )
     with torch.inference_mode(False):  # whose tensors would not tell when they change
         checkpoint = detect.read(path, options=options, weights=weights)
         return Elmo.from_checkpoint(checkpoint).to(device)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relmo.cli import given
 from relmo.cli.words import in_bytes, some
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ _PARTS = {
 def info(
     model: Annotated[
         str | None,
-        typer.Argument(
-            metavar="MODEL", help="A model's folder.", show_default="the model in the box"
-        ),
+        typer.Argument(metavar="MODEL", help=given.HELP, show_default="the model in the box"),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of lines.")
@@ -37,10 +36,7 @@ def info(
 
     Its format, layers, shape, parameters by part, vocabulary, and its card.
     """
-    from relmo.formats import detect  # torch takes a second to import
-    from relmo.model import BOX
-
-    checkpoint = detect.read(BOX if model is None else model)
+    checkpoint = given.read(model)
     if as_json:
         print(json.dumps(_facts(checkpoint), indent=2, ensure_ascii=False))
         return
