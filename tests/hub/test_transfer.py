@@ -62,8 +62,9 @@ def test_a_part_that_is_whole_already_costs_one_byte(server: Server, tmp_path: P
     server.pages["/a.bin"] = Page(BODY, cut=[len(BODY) - 1, 0, 0, 0])
     with pytest.raises(InputError):
         get(server, tmp_path)
-    (tmp_path / ".a.bin.part").write_bytes(BODY)
+    (tmp_path / ".a.bin.part").write_bytes(BODY + b" and too much")
     assert get(server, tmp_path) == SHA256
+    assert (tmp_path / "a.bin").read_bytes() == BODY
     assert server.log[-1] == f"/a.bin bytes={len(BODY) - 1}-"
 
 
