@@ -12,7 +12,8 @@ from tests.formats.helpers import assert_same, random_checkpoint, save_random
 def test_each_format_is_known_by_what_lies_in_the_folder(tmp_path: Path):
     checkpoint = random_checkpoint(tmp_path / "hdf5")
     relmo_format.write(checkpoint, tmp_path / "relmo")
-    assert [candidate.name for candidate in detect.FORMATS] == ["relmo", "bilm_hdf5"]
+    names = [candidate.name for candidate in detect.FORMATS]
+    assert names == ["relmo", "bilm_hdf5", "manylangs"]
     for name, folder in (("relmo", "relmo"), ("bilm_hdf5", "hdf5")):
         found = detect.read(tmp_path / folder)
         assert found.format == name
@@ -32,7 +33,7 @@ def test_where_nothing_fits_each_format_says_why(tmp_path: Path):
         detect.read(tmp_path)
     assert str(caught.value) == (
         f"'{tmp_path}' is no model that relmo reads: relmo: config.json: 'format' is None, "
-        "expected 'relmo'; bilm_hdf5: it has no *.hdf5 or *.h5"
+        "expected 'relmo'; bilm_hdf5: it has no *.hdf5 or *.h5; manylangs: it has no encoder.pkl"
     )
 
 

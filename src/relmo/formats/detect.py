@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relmo.errors import FormatError, InputError
-from relmo.formats import bilm_hdf5, relmo_format
+from relmo.formats import bilm_hdf5, manylangs, relmo_format
 from relmo.formats._checks import readable
 from relmo.formats.checkpoint import Checkpoint
 
@@ -26,6 +26,7 @@ class Format:
 FORMATS = (
     Format(relmo_format.NAME, relmo_format.why_not, relmo_format.read),
     Format(bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder),
+    Format(manylangs.NAME, manylangs.why_not, manylangs.read),
 )
 
 
