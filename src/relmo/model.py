@@ -17,7 +17,7 @@ from relmo.formats.checkpoint import Checkpoint
 from relmo.hub import Progress, fetch, resolve
 from relmo.nn.bilm import BiLM, PackedIndex
 from relmo.text import batching
-from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
+from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
 from relmo.token_table import TokenTable
 
@@ -98,6 +98,7 @@ class Elmo:
     Args:
         bilm: the network.
         vocab: words of its softmax; the words it knows where it is a word-input model.
+        lexicon: the words and characters of a model that looks up both.
         softmax: `weight` (n_words, projection_dim) and `bias` (n_words,) of the language model.
         mixes: learned mixes of the layers that came with it.
         info: where it came from.
@@ -110,6 +111,7 @@ class Elmo:
         bilm: BiLM,
         *,
         vocab: Vocabulary | None = None,
+        lexicon: Lexicon | None = None,
         softmax: dict[str, Tensor] | None = None,
         mixes: tuple[LayerMix, ...] = (),
         info: CheckpointInfo | None = None,
@@ -123,11 +125,12 @@ class Elmo:
             )
         self.bilm = bilm.eval().requires_grad_(False)
         self.vocab = vocab
+        self.lexicon = lexicon
         self.softmax = softmax
         self.mixes = mixes
         self.checkpoint_info = info
         self.token_budget = token_budget
-        self.tokens = TokenTable(bilm, vocab, cache_size)
+        self.tokens = TokenTable(bilm, vocab, cache_size, lexicon)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -146,8 +149,8 @@ class Elmo:
             format=checkpoint.format, source=checkpoint.source, card=checkpoint.card
         )
         return cls(
-            bilm, vocab=checkpoint.vocab, softmax=checkpoint.softmax, mixes=checkpoint.mixes,
-            info=info,
+            bilm, vocab=checkpoint.vocab, lexicon=checkpoint.lexicon, softmax=checkpoint.softmax,
+            mixes=checkpoint.mixes, info=info,
         )  # fmt: skip
 
     @property
@@ -242,6 +245,7 @@ class Elmo:
             config=self.config,
             tensors={name: t.detach().cpu() for name, t in self.bilm.state_dict().items()},
             vocab=self.vocab,
+            lexicon=self.lexicon,
             softmax=self.softmax,
             mixes=self.mixes,
             card=info.card if info else None,
@@ -302,7 +306,7 @@ class Elmo:
         flat: list[str] = []
         for sentence in batch:
             self.tokens.tell_of_marks(sentence)
-            flat += [BOS_TOKEN, *sentence, EOS_TOKEN]
+            flat += [self.tokens.reader.begin, *sentence, self.tokens.reader.end]
         lengths = [len(sentence) + 2 for sentence in batch]
         index = packed_index(batching.pack_rows(lengths), self.device)
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.bilm.parameters()):

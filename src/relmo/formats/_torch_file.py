@@ -3,16 +3,17 @@
 import pickle
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from relmo.errors import FormatError
-from relmo.formats._checks import check_readable
+from relmo.formats import _checks
 from relmo.formats._unpack import open_zip
 
-__all__ = ["is_torch_file", "load_tensors"]
+__all__ = ["check_plain", "is_torch_file", "load_tensors"]
 
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file of torch.save begins before PyTorch 1.6: the pickled magic number."""
@@ -37,6 +38,8 @@ def is_torch_file(path: Path) -> bool:
 def load_tensors(path: Path, where: str) -> dict[str, Tensor]:
     """The state dict of a file, on the CPU.
 
+    They may look into the file: copy what is to be kept.
+
     Args:
         path: a file of torch.save.
         where: the format and the file, for messages.
@@ -45,12 +48,14 @@ def load_tensors(path: Path, where: str) -> dict[str, Tensor]:
         FormatError: it is truncated or damaged, or holds anything but tensors by name.
         InputError: it cannot be opened.
     """
-    check_readable(path, where)
+    _checks.check_readable(path, where)
     _check_stored(path, where)
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the older form's own ways
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            # Mapped, a storage beyond the end of the file is an error, and takes no memory.
+            mapped = zipfile.is_zipfile(path)
+            found = torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise FormatError(
             f"{where}: holds more than tensors, or is damaged; nothing in it was run: "
@@ -69,6 +74,24 @@ def load_tensors(path: Path, where: str) -> dict[str, Tensor]:
                 f"{where}: expected tensors by name, got {type(tensor).__name__} for {name!r:.80}"
             )
     return found
+
+
+def check_plain(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Each is a plain tensor of floating point whose numbers are all stored and finite.
+
+    Raises:
+        FormatError: one is not.
+    """
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu":
+            raise FormatError(f"{where}: {name!r} is no plain tensor")
+        if tensor.dtype not in _checks.STORED_DTYPES:
+            raise FormatError(f"{where}: {name!r} is {tensor.dtype}, expected torch.float32")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise FormatError(
+                f"{where}: {name!r} is declared as {tuple(tensor.shape)}, more than is stored"
+            )
+        _checks.check_finite(name, tensor.detach(), where)
 
 
 def _first_line(error: Exception) -> str:

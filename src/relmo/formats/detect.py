@@ -11,6 +11,7 @@ from relmo.formats import (
     archives,
     bilm_hdf5,
     bilm_tf,
+    manylangs,
     relmo_format,
     tfhub_module,
 )
@@ -58,6 +59,11 @@ FORMATS = (
         tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read,
         title="TF-Hub: a module's folder (google/elmo/1-3, DeepPavlov's)",
         has_mix=True,
+    ),
+    Format(
+        manylangs.NAME, manylangs.why_not, manylangs.read,
+        title="ELMoForManyLangs: a folder with `encoder.pkl`, `token_embedder.pkl` and lexicons",
+        has_softmax=True,
     ),
     Format(
         allennlp_model.NAME, allennlp_model.why_not, allennlp_model.read,
