@@ -60,8 +60,8 @@ def test_a_cache_of_any_size_changes_no_number_and_stays_within_it(
 def test_a_large_enough_cache_encodes_each_word_once(batches: list[list[str]], capacity: int):
     found, seen = table(100, Recorded), set()
     for tokens in batches:
-        new = {found._chars.key(token) for token in tokens} - seen
-        assert {found._chars.key(token) for token in found.after(*tokens)} == new
+        new = {found.reader.key(token) for token in tokens} - seen
+        assert {found.reader.key(token) for token in found.after(*tokens)} == new
         seen |= new
 
 

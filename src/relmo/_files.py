@@ -11,6 +11,7 @@ block. If the block raises anything, the temporary is removed and the earlier ou
 
 import ctypes
 import errno
+import io
 import os
 import re
 import secrets
@@ -19,10 +20,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from relmo.errors import InputError
 
-__all__ = ["remove_leftovers", "replacing_file", "replacing_folder"]
+__all__ = ["SteadyFile", "remove_leftovers", "replacing_file", "replacing_folder"]
 
 
 @contextmanager
@@ -181,3 +183,35 @@ def _flush_tree(folder: Path) -> None:
         for name in names:
             _flush(Path(root, name))
         _flush_folder(Path(root))
+
+
+class SteadyFile(io.FileIO):
+    """A file that HDF5 writes to, which keeps a failure instead of raising it.
+
+    HDF5 crashes the process where it cannot write what it holds, at the latest when that ends
+    (seen with 2.0.0 and a full disk). So it is told that all is well, and `check` raises.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        n_bytes = len(view)
+        try:
+            while len(view) and self.failure is None:
+                view = view[super().write(view) or 0 :]
+        except OSError as error:
+            self.failure = error
+        return n_bytes
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self.failure is not None:
+            raise self.failure

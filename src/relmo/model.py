@@ -14,9 +14,10 @@ from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
+from relmo.hub import Progress, fetch, resolve
 from relmo.nn.bilm import BiLM, PackedIndex
 from relmo.text import batching
-from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
+from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
 from relmo.token_table import TokenTable
 
@@ -48,21 +49,37 @@ def load(
     options: str | Path | None = None,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
+    offline: bool | None = None,
+    progress: Progress | None = None,
 ) -> "Elmo":
     """Load an ELMo.
 
     Args:
-        path: a model's folder; None: the model in the box.
+        path: a model's folder or file; or, where there is none of that name, a name that `relmo
+            models` lists, such as "original", or an address: https://..., hf://org/name, any that
+            fsspec knows. None: the model in the box.
         options: options.json of an AllenNLP or bilm-tf model, given together with `weights`.
-        weights: its HDF5 file.
+        weights: its HDF5 file. Both may be addresses.
         device: where it shall compute, such as "cpu" or "cuda".
+        offline: whether the network is out of bounds; None: as RELMO_OFFLINE says. It is touched
+            only for what is not in the cache yet.
+        progress: of a download: called with a file's name, its bytes so far, and its bytes or None.
 
     Raises:
-        FormatError: not a model, or one whose files contradict each other.
-        InputError: a path that does not exist.
+        FormatError: not a model, or one whose files contradict each other or have changed.
+        InputError: a path, name or address at which there is nothing.
+        MissingExtraError: a library that downloads it is not installed.
     """
     if path is None and options is None and weights is None:
         path = BOX
+    if path is not None:
+        path = resolve(path, offline=offline, progress=progress)
+    options, weights = (
+        fetch(file, offline=offline, progress=progress)
+        if isinstance(file, str) and "://" in file
+        else file
+        for file in (options, weights)
+    )
     with torch.inference_mode(False):  # whose tensors would not tell when they change
         checkpoint = detect.read(path, options=options, weights=weights)
         return Elmo.from_checkpoint(checkpoint).to(device)
@@ -78,6 +95,7 @@ class Elmo:
     Args:
         bilm: the network.
         vocab: words of its softmax; the words it knows where it is a word-input model.
+        lexicon: the words and characters of a model that looks up both.
         softmax: `weight` (n_words, projection_dim) and `bias` (n_words,) of the language model.
         mixes: learned mixes of the layers that came with it.
         info: where it came from.
@@ -90,6 +108,7 @@ class Elmo:
         bilm: BiLM,
         *,
         vocab: Vocabulary | None = None,
+        lexicon: Lexicon | None = None,
         softmax: dict[str, Tensor] | None = None,
         mixes: tuple[LayerMix, ...] = (),
         info: CheckpointInfo | None = None,
@@ -103,11 +122,12 @@ class Elmo:
             )
         self.bilm = bilm.eval().requires_grad_(False)
         self.vocab = vocab
+        self.lexicon = lexicon
         self.softmax = softmax
         self.mixes = mixes
         self.checkpoint_info = info
         self.token_budget = token_budget
-        self.tokens = TokenTable(bilm, vocab, cache_size)
+        self.tokens = TokenTable(bilm, vocab, cache_size, lexicon)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -126,8 +146,8 @@ class Elmo:
             format=checkpoint.format, source=checkpoint.source, card=checkpoint.card
         )
         return cls(
-            bilm, vocab=checkpoint.vocab, softmax=checkpoint.softmax, mixes=checkpoint.mixes,
-            info=info,
+            bilm, vocab=checkpoint.vocab, lexicon=checkpoint.lexicon, softmax=checkpoint.softmax,
+            mixes=checkpoint.mixes, info=info,
         )  # fmt: skip
 
     @property
@@ -222,6 +242,7 @@ class Elmo:
             config=self.config,
             tensors={name: t.detach().cpu() for name, t in self.bilm.state_dict().items()},
             vocab=self.vocab,
+            lexicon=self.lexicon,
             softmax=self.softmax,
             mixes=self.mixes,
             card=info.card if info else None,
@@ -282,7 +303,7 @@ class Elmo:
         flat: list[str] = []
         for sentence in batch:
             self.tokens.tell_of_marks(sentence)
-            flat += [BOS_TOKEN, *sentence, EOS_TOKEN]
+            flat += [self.tokens.reader.begin, *sentence, self.tokens.reader.end]
         lengths = [len(sentence) + 2 for sentence in batch]
         index = packed_index(batching.pack_rows(lengths), self.device)
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.bilm.parameters()):

@@ -70,5 +70,6 @@ def test_what_is_no_model_is_one_line(tmp_path):
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert ran.err.startswith(f"relmo: error: '{tmp_path}' is no model that relmo reads: ")
     assert relmo("info", "nowhere").err == (
-        "relmo: error: 'nowhere': there is no such model folder\n"
+        "relmo: error: 'nowhere': there is no such model folder, and no model of that name; "
+        "`relmo models` lists the names\n"
     )

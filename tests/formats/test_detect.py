@@ -12,12 +12,10 @@ from tests.formats.helpers import assert_same, random_checkpoint, save_random
 def test_each_format_is_known_by_what_lies_in_the_folder(tmp_path: Path):
     checkpoint = random_checkpoint(tmp_path / "hdf5")
     relmo_format.write(checkpoint, tmp_path / "relmo")
-    assert [candidate.name for candidate in detect.FORMATS] == [
-        "relmo",
-        "bilm_hdf5",
-        "bilm_tf",
-        "tfhub",
-    ]
+    names = [candidate.name for candidate in detect.FORMATS]
+    assert names == [
+        "relmo", "bilm_hdf5", "bilm_tf", "tfhub", "manylangs", "allennlp", "archive",
+    ]  # fmt: skip
     for name, folder in (("relmo", "relmo"), ("bilm_hdf5", "hdf5")):
         found = detect.read(tmp_path / folder)
         assert found.format == name
@@ -38,14 +36,36 @@ def test_where_nothing_fits_each_format_says_why(tmp_path: Path):
     assert str(caught.value) == (
         f"'{tmp_path}' is no model that relmo reads: relmo: config.json: 'format' is None, "
         "expected 'relmo'; bilm_hdf5: it has no *.hdf5 or *.h5; bilm_tf: it has no *.index; "
-        "tfhub: it has no saved_model.pb or tfhub_module.pb"
+        "tfhub: it has no saved_model.pb or tfhub_module.pb; manylangs: it has no encoder.pkl; "
+        "allennlp: it has no *.th; archive: it is not a file"
     )
 
 
 def test_a_file_is_no_folder(tmp_path: Path):
     save_random(tmp_path)
-    with pytest.raises(FormatError, match="relmo: it is not a folder; bilm_hdf5: it is not a"):
+    with pytest.raises(FormatError) as caught:
         detect.read(tmp_path / "weights.hdf5")
+    for reason in (
+        "relmo: it is not a folder",
+        "bilm_hdf5: it is not a folder",
+        "allennlp: weights.hdf5 is no PyTorch file",
+        "archive: it is neither a zip nor a tar",
+    ):
+        assert reason in str(caught.value)
+
+
+def test_a_folder_with_one_folder_that_is_a_model_is_that_model(tmp_path: Path):
+    checkpoint = random_checkpoint(tmp_path / "outer" / "inner")
+    (tmp_path / "outer" / "pictures").mkdir()
+    (tmp_path / "outer" / "README.md").write_text("See inner.")
+    found = detect.read(tmp_path / "outer")
+    assert found.source == tmp_path / "outer" / "inner" / "weights.hdf5"
+    assert_same(found, checkpoint)
+    save_random(tmp_path / "outer" / "other")
+    with pytest.raises(FormatError, match=r"holds 2 models \(inner, other\); give one of them"):
+        detect.read(tmp_path / "outer")
+    with pytest.raises(FormatError, match="no model that relmo reads"):  # one deep, no deeper
+        detect.read(tmp_path)
 
 
 def test_a_training_run_leads_to_its_best_model(tmp_path: Path):

@@ -14,7 +14,7 @@ from relmo.config import BiLMConfig, CharCNNConfig
 from relmo.formats.checkpoint import Shape
 from relmo.text.chars import N_CHARACTERS
 
-__all__ = ["Row", "bilm_table"]
+__all__ = ["Layout", "Row", "bilm_table"]
 
 
 @dataclass(frozen=True)

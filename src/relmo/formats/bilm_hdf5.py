@@ -2,6 +2,9 @@
 
 A folder with both, or the two files given. A word-input model, and no other, needs the vocabulary:
 vocab.txt (or .gz) beside the weights. The softmax has no place in this format.
+
+Whatever else lies in the folder is passed over (README, LICENSE, meta.json of NLPL's zips), so a
+TensorFlow checkpoint too: it holds the same weights and the softmax, and is read by its prefix.
 """
 
 import io
@@ -19,7 +22,7 @@ import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
-from relmo.errors import FormatError
+from relmo.errors import FormatError, InputError
 from relmo.formats import _checks
 from relmo.formats._bilm_options import config_from_options, has_characters, options_from_config
 from relmo.formats._bilm_table import Row, bilm_table
@@ -59,6 +62,12 @@ def read_folder(folder: str | os.PathLike[str]) -> Checkpoint:
         options, weights = _pair(folder)
     except FormatError as error:
         raise FormatError(f"{NAME}: '{folder}': {error}") from error
+    beside = sorted(folder.glob("*.index"))
+    if beside:
+        logger.info(
+            "%s: %s is read, and not the TensorFlow checkpoint beside it with its softmax; give "
+            "its prefix (%s) for that", NAME, weights.name, beside[0].stem,
+        )  # fmt: skip
     return read(options, weights)
 
 
@@ -220,8 +229,14 @@ def write(
 
     Raises:
         FormatError: the checkpoint is not whole (see `Checkpoint`).
-        InputError: something else stands there, or the folder cannot be written (disk full).
+        InputError: the model looks up words and characters in a lexicon, for which the format has
+            no place, something else stands there, or the folder cannot be written (disk full).
     """
+    if checkpoint.config.lexicon is not None:
+        raise InputError(
+            f"cannot write '{os.fspath(folder)}' as {NAME}: the model looks up words and "
+            f"characters in a lexicon, for which that format has no place; write it as relmo"
+        )
     _checks.check_checkpoint(checkpoint, f"{NAME}: checkpoint for '{os.fspath(folder)}'")
     if checkpoint.softmax is not None:
         logger.info("%s: the softmax is left out, the format has no place for it", NAME)

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relmo.errors import FormatError, InputError
-from relmo.formats import bilm_hdf5, bilm_tf, relmo_format, tfhub_module
+from relmo.formats import (
+    allennlp_model,
+    archives,
+    bilm_hdf5,
+    bilm_tf,
+    manylangs,
+    relmo_format,
+    tfhub_module,
+)
 from relmo.formats._checks import readable
 from relmo.formats.checkpoint import Checkpoint
 
@@ -44,13 +52,28 @@ FORMATS = (
     ),
     Format(
         bilm_tf.NAME, bilm_tf.why_not, bilm_tf.read,
-        title="bilm-tf: a training checkpoint of TensorFlow, a folder or its prefix",
+        title="bilm-tf: a TensorFlow training checkpoint with `options.json` and its vocabulary",
         has_softmax=True,
     ),
     Format(
         tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read,
-        title="TF-Hub: a module's folder, of google/elmo/1 to 3 or DeepPavlov's",
+        title="TF-Hub: a module's folder (google/elmo/1-3, DeepPavlov's)",
         has_mix=True,
+    ),
+    Format(
+        manylangs.NAME, manylangs.why_not, manylangs.read,
+        title="ELMoForManyLangs: a folder with `encoder.pkl`, `token_embedder.pkl` and lexicons",
+        has_softmax=True,
+    ),
+    Format(
+        allennlp_model.NAME, allennlp_model.why_not, allennlp_model.read,
+        title="AllenNLP: the ELMo in a trained model, `weights.th` or `model.tar.gz`",
+        has_mix=True,
+    ),
+    Format(
+        archives.NAME, archives.why_not, lambda path: archives.read(path, _read_path),
+        title="zip or tar of any of these, NLPL's and simple_elmo's zips",
+        has_mix=True, has_softmax=True,
     ),
 )  # fmt: skip
 
@@ -64,7 +87,8 @@ def read(
     """Read a model in any format.
 
     Args:
-        path: a model folder, or the prefix of a TensorFlow checkpoint, or
+        path: a model's folder, a folder with exactly one in it, an archive, a file, or the prefix
+            of a TensorFlow checkpoint; or
         options: options.json, and
         weights: the HDF5 file that goes with it.
 
@@ -86,12 +110,32 @@ def read(
 def _read_path(path: Path) -> Checkpoint:
     if not path.exists() and not path.with_name(f"{path.name}.index").is_file():
         raise InputError(f"'{path}': there is no such model folder")
+    found, reasons = _fitting(path)
+    if found is not None:
+        return found.read(path)
+    if (path / "best" / "config.json").is_file():
+        raise FormatError(f"'{path}' is a training run, not a model; give '{path / 'best'}'")
+    inside = [folder for folder in _folders(path) if _fitting(folder)[0] is not None]
+    if len(inside) == 1:
+        return _read_path(inside[0])
+    if inside:
+        names = ", ".join(folder.name for folder in inside)
+        raise FormatError(f"'{path}' holds {len(inside)} models ({names}); give one of them")
+    raise FormatError(f"'{path}' is no model that relmo reads: {'; '.join(reasons)}")
+
+
+def _fitting(path: Path) -> tuple[Format | None, list[str]]:
+    """The first format that fits, or None and why each does not."""
     reasons = []
     for candidate in FORMATS:
         reason = candidate.why_not(path)
         if reason is None:
-            return candidate.read(path)
+            return candidate, []
         reasons.append(f"{candidate.name}: {reason}")
-    if (path / "best" / "config.json").is_file():
-        raise FormatError(f"'{path}' is a training run, not a model; give '{path / 'best'}'")
-    raise FormatError(f"'{path}' is no model that relmo reads: {'; '.join(reasons)}")
+    return None, reasons
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    return sorted(entry for entry in path.iterdir() if entry.is_dir())

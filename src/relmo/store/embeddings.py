@@ -15,7 +15,6 @@ output; at the end HDF5 needs `sentence_to_index` whole, about three times the l
 A table beyond `MAX_TABLE_BYTES` is left out with a warning in the log: the numbers still tell.
 """
 
-import io
 import json
 import logging
 import os
@@ -30,7 +29,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from relmo._files import replacing_file
+from relmo._files import SteadyFile, replacing_file
 from relmo.errors import ConfigError, InputError
 
 __all__ = ["MAX_TABLE_BYTES", "SUFFIXES", "EmbeddingWriter", "check_path", "open_writer"]
@@ -183,7 +182,7 @@ class _Writer:
 
 class _HDF5Writer(_Writer):
     def _open(self) -> None:
-        self._disk = _Disk(self._aside, "w+")
+        self._disk = SteadyFile(self._aside, "w+")
         self._file = h5py.File(self._disk, "w")
 
     def _put(self, name: str, array: Vectors) -> None:
@@ -202,38 +201,6 @@ class _HDF5Writer(_Writer):
         self._file.close()
         self._disk.close()
         self._disk.check()
-
-
-class _Disk(io.FileIO):
-    """A file that HDF5 writes to, which keeps a failure instead of raising it.
-
-    HDF5 crashes the process where it cannot write what it holds, at the latest when that ends
-    (seen with 2.0.0 and a full disk). So it is told that all is well, and `check` raises.
-    """
-
-    failure: OSError | None = None
-
-    def write(self, data: Any, /) -> int:
-        view = memoryview(data).cast("B")
-        n_bytes = len(view)
-        try:
-            while len(view) and self.failure is None:
-                view = view[super().write(view) or 0 :]
-        except OSError as error:
-            self.failure = error
-        return n_bytes
-
-    def truncate(self, size: int | None = None, /) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.failure = self.failure or error
-            return size or 0
-
-    def check(self) -> None:
-        """Raise the first failure, if there was one."""
-        if self.failure is not None:
-            raise self.failure
 
 
 class _NpzWriter(_Writer):

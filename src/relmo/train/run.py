@@ -94,6 +94,8 @@ class TrainingRun:
         if vocab is None and (out / LAST / relmo_format.VOCAB).exists():
             vocab = Vocabulary.read(out / LAST / relmo_format.VOCAB, require_specials=True)
         self.vocab = Vocabulary.build(corpus) if vocab is None else vocab
+        if config.model.lexicon is not None:
+            raise ConfigError("model: lexicon: relmo trains char_cnn and n_words models only")
         if config.model.n_words not in (None, len(self.vocab)):
             raise ConfigError(
                 f"model: n_words: expected {len(self.vocab)}, the words of the vocabulary, got "
