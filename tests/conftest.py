@@ -16,6 +16,8 @@ install_import_hook(
     "hint_overrides=beartype.FrozenDict({beartype.typing.Self: object})))",
 )
 
+os.environ["KERAS_BACKEND"] = "torch"  # before whatever test comes first to import keras
+
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "default")
