@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from relmo import predictions
 from relmo.errors import InputError
 from relmo.model import Elmo
 from relmo.nn import softmax
@@ -98,22 +99,27 @@ def test_words_left_out_change_no_probability(elmo: Elmo):
         )
 
 
-def test_batches_and_pieces_of_the_softmax_change_nothing(
+def test_batches_and_blocks_of_the_softmax_change_nothing(
     elmo: Elmo, monkeypatch: pytest.MonkeyPatch
 ):
     many = SENTENCES * 9
-    whole = list(NextWords(elmo).top(many, 3))
+    whole = list(NextWords(elmo).top(many, 3, without=["<S>", "cat"]))
     elmo.token_budget = 8
-    monkeypatch.setattr(softmax, "_pieces", lambda n, _: (slice(k, k + 2) for k in range(0, n, 2)))
-    for a, b in zip(whole, NextWords(elmo).top(many, 3), strict=True):
+    monkeypatch.setattr(softmax, "_BLOCK_WORDS", 4)
+    monkeypatch.setattr(softmax, "_CHUNK_NUMBERS", 8)  # two rows at a time
+    for a, b in zip(whole, NextWords(elmo).top(many, 3, without=["<S>", "cat"]), strict=True):
         np.testing.assert_array_equal(a.backward.ids, b.backward.ids)
         np.testing.assert_allclose(
             a.backward.log_probabilities, b.backward.log_probabilities, atol=1e-5
         )
 
 
-def test_a_large_vocabulary_is_worked_through_in_pieces():
-    assert [len(range(*now.indices(50))) for now in softmax._pieces(50, 400_000)] == [16, 16, 16, 2]
+def test_whole_vocabularies_come_in_smaller_batches(elmo: Elmo, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(predictions, "_MOST_NUMBERS", 5 * len(WORDS))
+    run, sizes = elmo.run, []
+    monkeypatch.setattr(elmo, "run", lambda batch: sizes.append(len(batch)) or run(batch))
+    assert len(list(NextWords(elmo).top(["the cat", "on", "."] * 4, 10**9))) == 12
+    assert max(sizes) <= 2  # five tokens a batch, marks counted
 
 
 def test_sentences_are_read_lazily(elmo: Elmo):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,6 @@ BOX = Path(__file__).parent / "box"
 Sentence = str | Sequence[str]
 Layers = Literal["average", "all", "top", "token", "mix"] | int | Sequence[float] | LayerMix
 Array = npt.NDArray[np.float32]
-
-_WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
-_WINDOW_BATCHES = 4  # batches' worth of sentences read ahead and sorted by length together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +214,7 @@ class Elmo:
         budget = self.token_budget if token_budget is None else token_budget
         if budget < 1:
             raise InputError(f"token_budget must be at least 1, got {budget}")
-        return in_order(tokens, lambda batch: self._embed_batch(batch, combine), budget)
+        return batching.in_order(tokens, lambda batch: self._embed_batch(batch, combine), budget)
 
     def encode(
         self, sentences: Iterable[Sentence], layers: Layers = "average", *,
@@ -318,30 +315,6 @@ class Elmo:
 
 
 _Combine = Callable[[tuple[Tensor, ...]], Tensor]
-_T = TypeVar("_T")
-
-
-def in_order(
-    sentences: Iterable[list[str]],
-    compute: Callable[[list[list[str]]], Iterable[_T]],
-    token_budget: int,
-) -> Iterator[_T]:
-    """Results for sentences in their order, computed in batches of like length, lazily.
-
-    Args:
-        sentences: tokenised; a few batches' worth are read ahead.
-        compute: a result for each sentence of a batch, whose sentences are of falling length.
-        token_budget: tokens of a batch, marks counted.
-    """
-    for group in batching.window(sentences, _WINDOW_BATCHES * token_budget):
-        results: dict[int, _T] = {}
-        lengths = [len(sentence) + 2 for sentence in group]
-        for batch in batching.length_batches(lengths, token_budget, whole_rows=_WHOLE_ROWS):
-            numbers = batch.tolist()
-            computed = compute([group[number] for number in numbers])
-            results.update(zip(numbers, computed, strict=True))
-        for number in range(len(group)):
-            yield results.pop(number)
 
 
 def packed_index(packing: batching.Packing, device: torch.device | str = "cpu") -> PackedIndex:

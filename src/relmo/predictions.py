@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from relmo.errors import InputError
-from relmo.model import Elmo, Sentence, in_order, tokenised
+from relmo.model import Elmo, Sentence, tokenised
 from relmo.nn.softmax import top_words
+from relmo.text import batching
 
 __all__ = ["Expectation", "Expected", "NextWords"]
+
+_MOST_NUMBERS = 4_000_000  # log-probabilities of a batch, for who asks for whole vocabularies
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,8 +78,10 @@ class NextWords:
         if n < 1:
             raise InputError(f"the number of words must be at least 1, got {n}")
         ids = [self.vocab.index(word) for word in without if word in self.vocab]
+        n = min(n, len(self.vocab))
+        budget = min(self.elmo.token_budget, max(1, _MOST_NUMBERS // n))
         tokens = tokenised(sentences)
-        return in_order(tokens, lambda batch: self._top(batch, n, ids), self.elmo.token_budget)
+        return batching.in_order(tokens, lambda batch: self._top(batch, n, ids), budget)
 
     @torch.no_grad()
     def _top(self, batch: list[list[str]], n: int, without: list[int]) -> list[Expectation]:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relmo.errors import InputError
-from relmo.text.batching import length_batches, pack, pack_rows, window
+from relmo.text.batching import in_order, length_batches, pack, pack_rows, window
 
 some_lengths = st.lists(st.integers(0, 30))
 falling = st.lists(st.integers(1, 12)).map(lambda sizes: sorted(sizes, reverse=True))
@@ -143,3 +143,15 @@ def test_windows_are_lazy_and_empty_sentences_do_not_pile_up() -> None:
 def test_a_window_of_nothing_is_an_error() -> None:
     with pytest.raises(InputError, match="at least 1, got 0"):
         next(window([["a"]], 0))
+
+
+@given(st.lists(st.lists(st.just("a"), max_size=9), max_size=40), st.integers(1, 30))
+def test_results_come_in_the_order_of_their_sentences(sentences: list[list[str]], budget: int):
+    def compute(batch: list[list[str]]) -> list[int]:
+        lengths = [len(sentence) for sentence in batch]
+        assert lengths == sorted(lengths, reverse=True)
+        assert len(batch) == 1 or sum(lengths) + 2 * len(batch) <= budget
+        return lengths
+
+    found = list(in_order(iter(sentences), compute, budget))
+    assert found == [len(sentence) for sentence in sentences]

@@ -5,7 +5,7 @@ one (Jean et al. 2015) compares each target with shared candidates drawn log-uni
 corrected by the log of its expected count, as the published models were trained.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,7 +148,7 @@ def top_words(
     """The likeliest words of each row, best first, and their log-probabilities in nats.
 
     The probabilities are those over the whole vocabulary, whatever is left out of the words.
-    The logits of a few rows are held at a time.
+    The logits of a block of rows and words are held at a time.
 
     Args:
         x: what the softmax is applied to (N, dim).
@@ -158,23 +158,24 @@ def top_words(
         without: ids of words that are not to be among them.
     """
     n = min(n, len(weight) - len(set(without)))
-    ids = torch.empty(len(x), n, dtype=torch.int64, device=x.device)
-    scores = x.new_empty(len(x), n)
-    left_out = torch.tensor(list(without), dtype=torch.int64, device=x.device)
-    for now in _pieces(len(x), len(weight)):
-        logits = torch.addmm(bias, x[now], weight.t())  # not repacked: the weight may be gigabytes
-        log_total = logits.logsumexp(dim=1, keepdim=True)
-        logits[:, left_out] = -torch.inf
-        best, ids[now] = logits.topk(n, dim=1)
-        scores[now] = best - log_total
-    return ids, scores
-
-
-def _pieces(n_rows: int, n_words: int) -> Iterator[slice]:
-    """Rows whose logits are held together, a number that `kernels.whole_rows` leaves as it is."""
-    size = max(16, 7_000_000 // n_words // 16 * 16)
-    for start in range(0, n_rows, size):
-        yield slice(start, start + size)
+    best = x.new_full((len(x), n), -torch.inf)
+    ids = torch.zeros(len(x), n, dtype=torch.int64, device=x.device)
+    total = x.new_full((len(x),), -torch.inf)  # log of the sum of all words so far
+    n_block = max(_BLOCK_WORDS, n)
+    n_rows = max(1, _CHUNK_NUMBERS // n_block)
+    for word in range(0, len(weight), n_block):
+        words = slice(word, word + n_block)
+        left_out = torch.tensor([k - word for k in without if word <= k < word + n_block])
+        for row in range(0, len(x), n_rows):
+            rows = slice(row, row + n_rows)
+            logits = torch.addmm(bias[words], x[rows], weight[words].t())
+            total[rows] = torch.logaddexp(total[rows], logits.logsumexp(dim=1))
+            logits[:, left_out.to(x.device, torch.int64)] = -torch.inf
+            new, places = logits.topk(min(n, logits.shape[1]), dim=1)
+            candidates = torch.cat([best[rows], new], dim=1)
+            best[rows], kept = candidates.topk(n, dim=1)
+            ids[rows] = torch.cat([ids[rows], places + word], dim=1).gather(1, kept)
+    return ids, best - total[:, None]
 
 
 class _CrossEntropy(torch.autograd.Function):

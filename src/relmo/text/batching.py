@@ -11,7 +11,7 @@ sentence, or short sentences end to end.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,10 +20,14 @@ import numpy.typing as npt
 
 from relmo.errors import InputError
 
-__all__ = ["Packing", "length_batches", "pack", "pack_rows", "window"]
+__all__ = ["Packing", "in_order", "length_batches", "pack", "pack_rows", "window"]
 
 Indices = npt.NDArray[np.int64]
 T = TypeVar("T", bound=Sized)
+Result = TypeVar("Result")
+
+_WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
+_WINDOW_BATCHES = 4  # batches' worth of sentences read ahead and sorted by length together
 
 
 def length_batches(
@@ -201,3 +205,26 @@ def window(sentences: Iterable[T], tokens: int) -> Iterator[list[T]]:
         total += size
     if group:
         yield group
+
+
+def in_order(
+    sentences: Iterable[list[str]],
+    compute: Callable[[list[list[str]]], Iterable[Result]],
+    token_budget: int,
+) -> Iterator[Result]:
+    """Results for sentences in their order, computed in batches of like length, lazily.
+
+    Args:
+        sentences: tokenised; a few batches' worth are read ahead.
+        compute: a result for each sentence of a batch, whose sentences are of falling length.
+        token_budget: tokens of a batch, two marks a sentence counted.
+    """
+    for group in window(sentences, _WINDOW_BATCHES * token_budget):
+        results: dict[int, Result] = {}
+        lengths = [len(sentence) + 2 for sentence in group]
+        for batch in length_batches(lengths, token_budget, whole_rows=_WHOLE_ROWS):
+            numbers = batch.tolist()
+            computed = compute([group[number] for number in numbers])
+            results.update(zip(numbers, computed, strict=True))
+        for number in range(len(group)):
+            yield results.pop(number)
