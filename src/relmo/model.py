@@ -15,7 +15,7 @@ from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.hub import Progress, fetch, resolve
-from relmo.nn.bilm import BiLM, PackedIndex
+from relmo.nn.bilm import BiLM, PackedIndex, unfilled
 from relmo.text import batching
 from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
@@ -136,8 +136,7 @@ class Elmo:
         Raises:
             FormatError: a tensor too many or too few for the configuration.
         """
-        with torch.device("meta"):
-            bilm = BiLM(checkpoint.config)
+        bilm = unfilled(checkpoint.config)
         try:
             bilm.load_state_dict(checkpoint.tensors, strict=True, assign=True)
         except RuntimeError as error:

@@ -129,7 +129,8 @@ def test_texts_come_in_any_column(folder: Path, texts: Any):
 
 def test_a_tokenizer_may_be_given(folder: Path):
     found = ElmoVectorizer(folder, tokenizer=list).transform(["cat"])
-    np.testing.assert_allclose(found, relmo.load(folder).encode([["c", "a", "t"]]), atol=1e-6)
+    expected = relmo.load(folder).encode([["c", "a", "t"]])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -119,3 +121,13 @@ def test_a_copy_of_a_used_model_gives_the_same_numbers(clone):
 def test_another_number_of_tokens_than_the_layout_is_an_error():
     with pytest.raises(ShapeError, match="tokens: expected 14 rows, got 13"):
         tiny_bilm()(tokens()[:-1], packed_index(batching.pack(LENGTHS)))
+
+
+def test_a_network_to_be_filled_takes_no_memory_and_no_compiler():
+    code = (
+        "import sys; from relmo.nn.bilm import unfilled; from relmo.train.config import PRESETS; "
+        "bilm = unfilled(PRESETS['original']); print({p.device.type for p in bilm.parameters()}, "
+        "'torch._dynamo' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout == "{'meta'} False\n"

@@ -39,12 +39,16 @@ _URL = re.compile(r"tfhub\.dev/google/elmo/([123])\b")
 
 
 def load(
-    spec: str | Path | model.Elmo, *, version: int | None = None, device: str | torch.device = "cpu"
+    spec: str | Path | model.Elmo | None = None,
+    *,
+    version: int | None = None,
+    device: str | torch.device = "cpu",
 ) -> "Module":
     """A module that does not train, as `hub.load` gives it.
 
     Args:
-        spec: a URL of TF-Hub's, a name or folder as for `relmo.load`, or a model.
+        spec: a URL of TF-Hub's, a name or folder as for `relmo.load`, or a model; None: the model
+            in the box.
         version: see `Module`.
         device: where it shall compute.
 
@@ -63,7 +67,8 @@ class Module(nn.Module):
     among the parameters nor in the `state_dict()`, unless `fine_tune`.
 
     Args:
-        spec: a URL of TF-Hub's, a name or folder as for `relmo.load`, or a model.
+        spec: a URL of TF-Hub's, a name or folder as for `relmo.load`, or a model; None: the model
+            in the box.
         trainable: whether the four scalars are trained.
         version: 1, 2 or 3, which settle `default`; None: what the URL ends in, else 3.
         fine_tune: train the biLM too, of which version 1 trained the LSTMs.
@@ -76,7 +81,7 @@ class Module(nn.Module):
 
     def __init__(
         self,
-        spec: str | Path | model.Elmo,
+        spec: str | Path | model.Elmo | None = None,
         trainable: bool = False,
         version: int | None = None,
         *,

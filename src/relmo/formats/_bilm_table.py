@@ -18,11 +18,26 @@ __all__ = ["Layout", "Row", "bilm_table"]
 
 
 @dataclass(frozen=True)
+class Stacked:
+    """A dataset that is its parameters' rows, one parameter's above the next one's.
+
+    In each row the same blocks lie in another order: a reader may put them straight in place.
+    """
+
+    counts: tuple[int, ...]
+    """Rows of each parameter."""
+    order: tuple[int, ...]
+    """Which block of the dataset is the parameters' first, which the second, ..."""
+
+
+@dataclass(frozen=True)
 class Layout:
     """A dataset -> its parameters, and back."""
 
     split: Callable[[Tensor], Sequence[Tensor]]
     join: Callable[[Sequence[Tensor]], Tensor]
+    stacked: Stacked | None = None
+    """What `split` does, where it is that simple."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +57,23 @@ class Row:
 
 
 # The four gates of an LSTM, blocks of the last axis: i, j, f, o in the file; i, f, o, j in relmo.
-_TO_RELMO = [0, 2, 3, 1]
-_TO_FILE = [0, 3, 1, 2]
+_TO_RELMO = (0, 2, 3, 1)
+_TO_FILE = (0, 3, 1, 2)
 
 
-def _permuted(x: Tensor, order: list[int]) -> Tensor:
-    blocks = x.chunk(4, dim=-1)  # 4 times (..., D)
+def _permuted(x: Tensor, order: tuple[int, ...]) -> Tensor:
+    blocks = x.chunk(len(order), dim=-1)
     return torch.cat([blocks[i] for i in order], dim=-1)
 
 
 def _lstm_weight(n_inputs: int) -> Layout:
-    """(in + out, 4D): the input's rows above the recurrent ones."""
-
-    def split(x: Tensor) -> Sequence[Tensor]:
-        x = _permuted(x, _TO_RELMO)
-        return x[:n_inputs].clone(), x[n_inputs:].clone()
-
-    return Layout(split, lambda parts: _permuted(torch.cat(list(parts)), _TO_FILE))
+    """(in + out, 4D): the input's rows above the recurrent ones, as many."""
+    stacked = Stacked((n_inputs, n_inputs), _TO_RELMO)
+    return Layout(
+        lambda x: (_permuted(x[:n_inputs], _TO_RELMO), _permuted(x[n_inputs:], _TO_RELMO)),
+        lambda parts: _permuted(torch.cat(list(parts)), _TO_FILE),
+        stacked,
+    )
 
 
 _AS_IS = Layout(lambda x: (x,), lambda parts: parts[0])

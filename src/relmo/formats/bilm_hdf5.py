@@ -10,20 +10,17 @@ TensorFlow checkpoint too: it holds the same weights and the softmax, and is rea
 import io
 import json
 import logging
-import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
-import numpy as np
 import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
 from relmo.errors import FormatError, InputError
-from relmo.formats import _checks
+from relmo.formats import _checks, _hdf5
 from relmo.formats._bilm_options import config_from_options, has_characters, options_from_config
 from relmo.formats._bilm_table import Row, bilm_table
 from relmo.formats._write import model_folder
@@ -38,8 +35,6 @@ logger = logging.getLogger(__name__)
 NAME = "bilm_hdf5"
 OPTIONS, WEIGHTS, VOCABS = "options.json", "weights.hdf5", ("vocab.txt", "vocab.txt.gz")
 _SUFFIXES = (".hdf5", ".h5")
-_MOST_COMPRESSED = 100
-"""A file of weights that declares more bytes for each of its own is not one."""
 
 
 def why_not(path: Path) -> str | None:
@@ -110,16 +105,16 @@ def read(
     options, weights = Path(options), Path(weights)
     where = f"{NAME}: {weights}"
     settings = _checks.read_json(options, f"{NAME}: {options}")
-    with _opened(weights, where) as file:
-        found = _datasets(file, where)
+    with _hdf5.opened(weights, where) as file:
+        found = _hdf5.datasets(file, where)
         n_words = None if has_characters(settings) else _n_words(found, where, options.name)
         config = config_from_options(settings, f"{NAME}: {options}", n_words)
         rows = _checked_rows(config, found, where, options.name)
-        _check_storage(found, where, weights.stat().st_size)
+        _hdf5.check_storage(found, where, weights.stat().st_size)
         tensors: dict[str, Tensor] = {}
         for row in rows:
-            tensor = _tensor(found[row.dataset], row.dataset, where)
-            tensors.update(zip(row.parameters, row.layout.split(tensor), strict=True))
+            parts = _read_row(row, found[row.dataset], where)
+            tensors.update(zip(row.parameters, parts, strict=True))
     words = _read_vocab(config, vocab, weights.parent)
     return Checkpoint(config=config, tensors=tensors, vocab=words, format=NAME, source=weights)
 
@@ -135,33 +130,6 @@ def _read_vocab(
     vocab = Vocabulary.read(path)
     _checks.check_vocab(config, vocab, f"{NAME}: {os.fspath(path)}")
     return vocab
-
-
-@contextmanager
-def _opened(path: Path, where: str) -> Iterator[h5py.File]:
-    _checks.check_readable(path, where)
-    try:
-        # best-effort: a file system that knows no locks serves too
-        with h5py.File(path, "r", locking="best-effort") as file:
-            yield file
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise FormatError(
-            f"{where}: cannot be read as HDF5 (truncated, or another kind of file): "
-            f"{' '.join(str(error).split())}"
-        ) from error
-
-
-def _datasets(file: h5py.File, where: str) -> dict[str, h5py.Dataset]:
-    found: dict[str, h5py.Dataset] = {}
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = item
-        elif not isinstance(item, h5py.Group):
-            raise FormatError(f"{where}: {name!r} is a {type(item).__name__}, expected a dataset")
-
-    file.visititems(visit)
-    return found
 
 
 def _n_words(found: Mapping[str, h5py.Dataset], where: str, options: str) -> int:
@@ -188,33 +156,16 @@ def _checked_rows(
     rows = list(bilm_table(config, mask_row=mask_row))
     shapes = ((row.dataset, row.shape, f"{options} {row.origin}") for row in rows)
     _checks.check_shapes(shapes, {name: item.shape for name, item in found.items()}, where)
-    for name, item in found.items():
-        if item.dtype.kind != "f" or item.dtype.itemsize not in (2, 4, 8):
-            raise FormatError(f"{where}: {name!r} is {item.dtype}, expected float32")
+    _hdf5.check_floats(found, where)
     return rows
 
 
-def _check_storage(found: Mapping[str, h5py.Dataset], where: str, file_bytes: int) -> None:
-    """The numbers are in the file: a dataset that was declared only reads as zeros of any size."""
-    for name, item in found.items():
-        if not item.id.get_storage_size():
-            raise FormatError(f"{where}: {name!r} was declared as {item.shape} but never written")
-    declared = sum(math.prod(item.shape) * item.dtype.itemsize for item in found.values())
-    if declared > _MOST_COMPRESSED * file_bytes:
-        raise FormatError(
-            f"{where}: declares {declared} bytes of numbers in {file_bytes} bytes, expected at "
-            f"most {_MOST_COMPRESSED} times its size"
-        )
-
-
-def _tensor(dataset: h5py.Dataset, name: str, where: str) -> Tensor:
-    """The dataset as float32, float64 kept."""
-    kept = np.float64 if dataset.dtype.itemsize == 8 else np.float32
-    values = np.empty(dataset.shape, kept)
-    dataset.read_direct(values)
-    tensor = torch.from_numpy(values)
-    _checks.check_finite(name, tensor, where)
-    return tensor
+def _read_row(row: Row, dataset: h5py.Dataset, where: str) -> Sequence[Tensor]:
+    """The parameters that a dataset holds."""
+    stacked = row.layout.stacked
+    if stacked is None:
+        return row.layout.split(_hdf5.read_tensor(dataset, row.dataset, where))
+    return _hdf5.read_parts(dataset, stacked.counts, stacked.order, row.dataset, where)
 
 
 def write(

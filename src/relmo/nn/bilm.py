@@ -1,17 +1,19 @@
 """The bidirectional language model, whole (Peters et al. 2018, section 3.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from relmo.config import BiLMConfig
 from relmo.errors import ShapeError
 from relmo.nn.char_cnn import token_encoder
 from relmo.nn.lstm import LSTMStack, LSTMState
 
-__all__ = ["BiLM", "BiLMOutput", "BiLMState", "PackedIndex"]
+__all__ = ["BiLM", "BiLMOutput", "BiLMState", "PackedIndex", "unfilled"]
 
 
 @dataclass(frozen=True)
@@ -116,3 +118,28 @@ class BiLM(nn.Module):
                 torch.cat([forward[index.unpack_forward], backward[index.unpack_backward]], dim=1)
             )
         return BiLMOutput(tuple(layers), BiLMState(ahead_state, back_state))
+
+
+def unfilled(config: BiLMConfig) -> BiLM:
+    """A network whose parameters have shapes but no memory yet, to be assigned from a file.
+
+    They are not initialised: on the meta device torch would import its compiler for that, which
+    takes a second.
+    """
+    with torch.device("meta"), _WithoutInitialisation():
+        return BiLM(config)
+
+
+class _WithoutInitialisation(TorchFunctionMode):
+    """Leaves the functions of torch.nn.init undone."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return func(*args, **(kwargs or {}))
