@@ -32,9 +32,10 @@ def read_tensors(path: Path, where: str) -> dict[str, Tensor]:
             name, would run code, or declares more numbers than it has bytes.
     """
     _checks.check_readable(path, where)
-    values = _loaded(path, where)
+    stored, values = _loaded(path, where)
     if not isinstance(values, dict):
         raise FormatError(f"{where}: holds a {type(values).__name__}, expected tensors by name")
+    storages: set[int] = set()
     for name, value in values.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise FormatError(
@@ -44,23 +45,32 @@ def read_tensors(path: Path, where: str) -> dict[str, Tensor]:
             raise FormatError(
                 f"{where}: {name!r} is {value.dtype} ({value.layout}), expected float32"
             )
-    declared = sum(value.numel() * value.element_size() for value in values.values())
-    size = path.stat().st_size
-    if declared > size:
-        raise FormatError(f"{where}: declares {declared} bytes of numbers, expected at most {size}")
+        storage = value.untyped_storage()
+        if storage.data_ptr() not in storages:  # tied tensors share one
+            storages.add(storage.data_ptr())
+            stored -= storage.nbytes()
+        if value.numel() * value.element_size() > storage.nbytes() or stored < 0:
+            raise FormatError(
+                f"{where}: {name!r} has shape {tuple(value.shape)}, for which there are not enough "
+                "bytes in the file"
+            )
     return {name: value.detach() for name, value in values.items()}
 
 
-def _loaded(path: Path, where: str) -> Any:
+def _loaded(path: Path, where: str) -> tuple[int, Any]:
+    """How many bytes of numbers there may be, and what was saved."""
     try:
+        stored = path.stat().st_size
         is_zip = zipfile.is_zipfile(path)
         if is_zip:
             with zipfile.ZipFile(path) as archive:
-                compressed = [item.filename for item in archive.infolist() if item.compress_type]
+                items = archive.infolist()
+            stored = sum(item.file_size for item in items if "/data/" in item.filename)
+            compressed = [item.filename for item in items if item.compress_type]
             if compressed:
                 raise FormatError(f"{where}: {compressed[0]!r} is compressed, expected it stored")
         # Mapped, a storage beyond the end of the file is an error, and no memory is taken for it.
-        return torch.load(str(path), map_location="cpu", weights_only=True, mmap=is_zip)
+        return stored, torch.load(str(path), map_location="cpu", weights_only=True, mmap=is_zip)
     except FormatError:
         raise
     except pickle.UnpicklingError as error:
