@@ -89,10 +89,8 @@ def test_the_rename_table_is_reversible_and_names_every_parameter(
 ):
     model = random_model(5, **shape)
     checkpoint = manylangs.read(save_model(tmp_path / "m", model))
-    lexicon = checkpoint.config.lexicon
-    assert lexicon is not None
     tables = (
-        (token_embedder_table(checkpoint.config, lexicon), model.tokens),
+        (token_embedder_table(checkpoint.config), model.tokens),
         (encoder_table(checkpoint.config), model.encoder),
     )
     named: dict[str, torch.Size] = {}

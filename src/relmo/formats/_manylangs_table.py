@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
+from relmo.config import BiLMConfig, CharCNNConfig
 from relmo.formats._bilm_table import Layout, Row
 
 __all__ = ["encoder_table", "token_embedder_table"]
@@ -68,8 +68,10 @@ def encoder_table(config: BiLMConfig) -> Iterator[Row]:
             yield Row(name, (p, d), origin, (f"{to}.projection_weight",), _TRANSPOSED)
 
 
-def token_embedder_table(config: BiLMConfig, lexicon: LexiconConfig) -> Iterator[Row]:
-    """The tensors of token_embedder.pkl, lazily."""
+def token_embedder_table(config: BiLMConfig) -> Iterator[Row]:
+    """The tensors of token_embedder.pkl, lazily; the model has to have a lexicon."""
+    lexicon = config.lexicon
+    assert lexicon is not None
     encoder, section = "token_encoder", "token_embedder"
     if lexicon.n_words is not None:
         shape = (lexicon.n_words, lexicon.word_dim or 0)

@@ -21,7 +21,7 @@ from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
 from relmo.formats._allennlp_table import allennlp_table
 from relmo.formats._bilm_options import config_from_options, has_characters
-from relmo.formats._torch_file import check_plain, is_torch_file, load_tensors
+from relmo.formats._torch_file import check_numbers, is_torch_file, load_tensors
 from relmo.formats.checkpoint import Checkpoint, Shape
 from relmo.text.chars import N_CHARACTERS
 
@@ -84,7 +84,7 @@ def read(path: Path) -> Checkpoint:
     inside = {name: found.pop(name) for name in list(found) if name.startswith(elmo)}
     if found:
         logger.info("%s: %d tensors of the task's model are left", NAME, len(found))
-    check_plain(inside, where)
+    check_numbers(inside, where)
     mixes = _mixes(inside, elmo, where) if elmo != bilm else ()
     tensors = {name.removeprefix(bilm): tensor for name, tensor in inside.items()}
     if tensors.pop(_CACHE, None) is not None:

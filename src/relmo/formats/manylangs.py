@@ -13,7 +13,8 @@ none, the tensors' shapes tell all but what the published models have in common.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
@@ -25,8 +26,8 @@ from relmo.errors import FormatError, RelmoError
 from relmo.formats import _checks, _options
 from relmo.formats._bilm_table import Row
 from relmo.formats._manylangs_table import encoder_table, token_embedder_table
-from relmo.formats._torch_file import check_plain, load_tensors
-from relmo.formats.checkpoint import Checkpoint, Shape
+from relmo.formats._torch_file import check_numbers, load_tensors
+from relmo.formats.checkpoint import Checkpoint
 from relmo.text.lexicon import Lexicon, read_dic
 from relmo.text.vocab import Vocabulary
 
@@ -41,7 +42,8 @@ _PUBLISHED: Mapping[str, Any] = {"cell_clip": 3, "proj_clip": 3, "activation": "
                                  "max_characters_per_token": 50}  # fmt: skip
 """What shapes do not tell, as all published models have it."""
 _LONGEST = 1000
-"""Characters of a token that an LSTM reads where no limit is given; the original has none."""
+"""The most max_characters_per_token; also what an LSTM has where the file gives none, there being
+no limit in the original."""
 _INPUT = "forward_layer_0.input_linearity.weight"
 
 
@@ -80,12 +82,10 @@ def _read(folder: Path) -> Checkpoint:
     settings, asked_by = _settings(folder, found)
     lexicon = _lexicon(folder, settings, asked_by)
     config = _config(settings, lexicon, asked_by)
-    assert config.lexicon is not None  # as _config makes it
-    tables = {ENCODER: encoder_table(config), TOKENS: token_embedder_table(config, config.lexicon)}
     tensors: dict[str, Tensor] = {}
-    for name, table in tables.items():
+    for name, table in ((ENCODER, encoder_table), (TOKENS, token_embedder_table)):
         where = f"{NAME}: {folder / name}"
-        for row in _checked_rows(list(table), found[name], where, asked_by):
+        for row in _checked_rows(partial(table, config), found[name], where, asked_by):
             for parameter, part in zip(
                 row.parameters, row.layout.split(found[name][row.dataset]), strict=True
             ):
@@ -107,7 +107,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, which are to be copied."""
     where = f"{NAME}: {path}"
     found = load_tensors(path, where)
-    check_plain(found, where)
+    check_numbers(found, where)
     return {name: tensor.detach() for name, tensor in found.items()}
 
 
@@ -118,17 +118,14 @@ def _kept(tensor: Tensor) -> Tensor:
 
 
 def _checked_rows(
-    rows: list[Row], found: Mapping[str, Tensor], where: str, asked_by: str
+    table: Callable[[], Iterator[Row]], found: Mapping[str, Tensor], where: str, asked_by: str
 ) -> list[Row]:
     """The rows of a table, each known to have its tensor, in its shape, and no tensor left over."""
-    _checks.check_names((row.dataset for row in rows), found, where, asked_by)
+    _checks.check_names((row.dataset for row in table()), found, where, asked_by)
+    rows = list(table())
     shapes = ((row.dataset, row.shape, f"{asked_by}: {row.origin}") for row in rows)
-    _checks.check_shapes(shapes, _shapes(found), where)
+    _checks.check_shapes(shapes, {name: tuple(t.shape) for name, t in found.items()}, where)
     return rows
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Shape]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _settings(
@@ -237,24 +234,27 @@ def _lexicon_config(settings: Mapping[str, Any], lexicon: Lexicon, where: str) -
     section = "token_embedder"
     tokens = _options.section(settings, section, where)
     kind = _kind(tokens, where)
-    is_cnn = kind == "cnn" and lexicon.characters is not None
+    default = None if kind == "cnn" else _LONGEST
+    longest = _options.whole(tokens, f"{section}.max_characters_per_token", where, default=default)
+    if longest > _LONGEST:
+        raise FormatError(
+            f"{where}: {section}.max_characters_per_token is {longest}, expected at most {_LONGEST}"
+        )
+    cnn: dict[str, Any] = {}
+    if kind == "cnn" and lexicon.characters is not None:
+        cnn = {
+            "filters": _options.filters(tokens, f"{section}.filters", where),
+            "n_highway": _options.whole(tokens, f"{section}.n_highway", where, least=0),
+            "activation": _options.activation(tokens, f"{section}.activation", where),
+        }
     return LexiconConfig(
         kind=kind,
         n_words=lexicon.n_words,
         word_dim=_options.whole(tokens, f"{section}.word_dim", where, least=0) or None,
         n_characters=lexicon.n_characters,
         char_dim=_options.whole(tokens, f"{section}.char_dim", where, least=0) or None,
-        filters=_options.filters(tokens, f"{section}.filters", where) if is_cnn else (),
-        n_highway=_options.whole(tokens, f"{section}.n_highway", where, least=0) if is_cnn else 0,
-        activation=_options.activation(tokens, f"{section}.activation", where)
-        if is_cnn
-        else "relu",
-        max_characters_per_token=_options.whole(
-            tokens,
-            f"{section}.max_characters_per_token",
-            where,
-            default=None if kind == "cnn" else _LONGEST,
-        ),
+        max_characters_per_token=longest,
+        **cnn,
     )
 
 
