@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import relmo
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import bilm_hdf5, bilm_tf, detect, relmo_format
 from relmo.text.vocab import Vocabulary
+from relmo.train.batches import Encoder
+from relmo.train.evaluate import perplexity
+from relmo.train.objective import LanguageModel
 from tests.formats.helpers import SHAPES, assert_same, assert_same_tensors, save_random
 from tests.formats.tf_writer import save_training, write_bundle
 from tests.helpers import golden_layers
@@ -67,6 +71,29 @@ def test_what_was_read_can_be_kept_in_relmos_format_with_its_softmax(tmp_path: P
     checkpoint = detect.read(save_training(tmp_path / "tf")[0])
     relmo_format.write(checkpoint, tmp_path / "relmo")
     assert_same(detect.read(tmp_path / "relmo"), checkpoint)
+
+
+def test_what_was_read_is_a_language_model_whose_perplexity_is_that_of_its_numbers(tmp_path: Path):
+    elmo = relmo.load(save_training(tmp_path)[0])
+    assert elmo.vocab is not None
+    assert elmo.softmax is not None
+    model = LanguageModel(elmo.config, len(elmo.vocab))
+    model.bilm.load_state_dict(elmo.bilm.state_dict())
+    with torch.no_grad():
+        model.softmax.weight.copy_(elmo.softmax["weight"])
+        model.softmax.bias.copy_(elmo.softmax["bias"][:, None])
+    tokens = ["w4", "w7", "other", "w3"]
+    found = perplexity(model, Encoder(elmo.vocab, 50), [tokens])
+    (*_, top), _ = elmo.run([tokens])  # (6, 12): the marks are in it
+    dim = elmo.config.projection_dim
+    marked = torch.from_numpy(elmo.vocab.ids(["<S>", *tokens, "</S>"]))
+    for states, words, measured in (
+        (top[:-1, :dim], marked[1:], found.forward),
+        (top[1:, dim:], marked[:-1], found.backward),
+    ):
+        scores = states @ elmo.softmax["weight"].T + elmo.softmax["bias"]
+        expected = torch.nn.functional.cross_entropy(scores, words).exp()
+        assert measured == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_several_data_files_are_one_model(tmp_path: Path):
