@@ -146,7 +146,8 @@ def _settings(
         "is taken as in the published models: %s",
         NAME, folder, path.name, ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items()),
     )  # fmt: skip
-    return _inferred(found[ENCODER], found[TOKENS], f"{NAME}: {folder}"), "the tensors"
+    inferred = _inferred(found[ENCODER], found[TOKENS], f"{NAME}: {folder}")
+    return inferred, f"the tensors of '{folder}'"
 
 
 def _inferred(
