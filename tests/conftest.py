@@ -16,6 +16,10 @@ install_import_hook(
     "hint_overrides=beartype.FrozenDict({beartype.typing.Self: object})))",
 )
 
+# No test reaches the network; those with a server of their own on loopback unset it.
+os.environ["RELMO_OFFLINE"] = "1"
+os.environ["KERAS_BACKEND"] = "torch"  # before whatever test comes first to import keras
+
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "default")

@@ -2,18 +2,22 @@
 
 import contextlib
 import io
+import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import numpy as np
 import torch
 
 from relmo.cli import main
 from relmo.config import BiLMConfig, CharCNNConfig
 from relmo.formats.checkpoint import Checkpoint, parameter_shapes
 from relmo.model import Elmo
+from relmo.text.vocab import Vocabulary
 
 TINY = BiLMConfig(
     lstm_dim=6,
@@ -23,21 +27,42 @@ TINY = BiLMConfig(
 CARD = "# tiny\n\nRandom weights, for tests.\n"
 
 
-def tiny_elmo(seed: int = 0) -> Elmo:
-    """A model with random weights: 3 layers, dim 8."""
+def tiny_elmo(seed: int = 0, *, words: Sequence[str] = ()) -> Elmo:
+    """A model with random weights: 3 layers, dim 8; with a softmax if there are words for it."""
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: torch.randn(shape, generator=generator) / 2 for name, shape in parameter_shapes(TINY)
     }
+    softmax = {
+        "weight": torch.randn(len(words), TINY.projection_dim, generator=generator),
+        "bias": torch.randn(len(words), generator=generator),
+    }
     return Elmo.from_checkpoint(
-        Checkpoint(config=TINY, tensors=tensors, card=CARD, format="relmo", source=Path("tiny"))
+        Checkpoint(
+            config=TINY,
+            tensors=tensors,
+            vocab=Vocabulary(words) if words else None,
+            softmax=softmax if words else None,
+            card=CARD,
+            format="relmo",
+            source=Path("tiny"),
+        )
     )
 
 
-def tiny_model(folder: Path, seed: int = 0) -> Path:
+def tiny_model(folder: Path, seed: int = 0, *, words: Sequence[str] = ()) -> Path:
     """`tiny_elmo`, saved."""
-    tiny_elmo(seed).save(folder)
+    tiny_elmo(seed, words=words).save(folder)
     return folder
+
+
+def golden_layers(goldens: Path) -> tuple[list[list[str]], list[np.ndarray]]:
+    """The sentences of goldens/allennlp and their layers, each from a zero state."""
+    folder = goldens / "allennlp"
+    streams = json.loads((folder / "sentences.json").read_text())
+    layers = np.load(folder / "zero_state_layers.npz")
+    names = [f"{s}_{n}" for s, stream in enumerate(streams) for n in range(len(stream))]
+    return [line.split() for stream in streams for line in stream], [layers[n] for n in names]
 
 
 class Ran(NamedTuple):

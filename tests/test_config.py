@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
 from relmo.errors import ConfigError
 
 clips = st.none() | st.floats(min_value=0.1, max_value=100)
@@ -30,8 +30,28 @@ def char_cnns(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def lexicons(draw: st.DrawFn) -> dict[str, Any]:
+    has_words, has_characters = draw(st.sampled_from([(True, True), (True, False), (False, True)]))
+    kind = draw(st.sampled_from(["cnn", "lstm"]))
+    cnn = draw(char_cnns())
+    convolutions = {name: cnn[name] for name in ("filters", "n_highway", "activation")}
+    if kind == "lstm" or not has_characters:
+        convolutions |= {"filters": (), "n_highway": 0}
+    return {
+        "kind": kind,
+        "n_words": draw(st.integers(1, 10**6)) if has_words else None,
+        "word_dim": draw(st.integers(1, 512)) if has_words else None,
+        "n_characters": draw(st.integers(1, 10**5)) if has_characters else None,
+        "char_dim": cnn["embedding_dim"] if has_characters else None,
+        "max_characters_per_token": cnn["max_characters_per_token"],
+        **convolutions,
+    }
+
+
+@st.composite
 def configs(draw: st.DrawFn) -> dict[str, Any]:
     char_cnn = draw(st.none() | char_cnns())
+    lexicon = None if char_cnn else draw(st.none() | lexicons())
     widest = sum(number for _, number in char_cnn["filters"]) if char_cnn else 512
     projection_dim = draw(st.integers(1, widest))
     return {
@@ -42,12 +62,14 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
         "projection_clip": draw(clips),
         "skip_connections": draw(st.booleans()),
         "char_cnn": char_cnn,
-        "n_words": None if char_cnn else draw(st.integers(1, 10**6)),
+        "n_words": None if char_cnn or lexicon else draw(st.integers(1, 10**6)),
+        "lexicon": lexicon,
     }
 
 
 CHARS = CharCNNConfig(filters=((1, 4), (2, 8)))
 CONFIG = BiLMConfig(lstm_dim=16, projection_dim=8, char_cnn=CHARS)
+LEXICON = LexiconConfig(n_words=9, word_dim=3, n_characters=20, char_dim=2, filters=((1, 4),))
 
 
 @given(configs())
@@ -94,6 +116,7 @@ def test_a_missing_key_is_an_error_that_names_it():
         ({"n_words": 10}, "either char_cnn or n_words"),
         ({"char_cnn": None}, "either char_cnn or n_words"),
         ({"char_cnn": None, "n_words": 0}, "n_words must be at least 1"),
+        ({"lexicon": LEXICON}, "either char_cnn or n_words or lexicon"),
     ],
 )
 def test_a_contradiction_is_an_error(changes: dict[str, object], message: str):
@@ -119,6 +142,30 @@ def test_a_contradiction_in_the_character_encoder_is_an_error(
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"word_dim": None}, "give both n_words and word_dim, or neither"),
+        ({"n_characters": None}, "give both n_characters and char_dim, or neither"),
+        ({"char_dim": 0}, "char_dim must be at least 1"),
+        ({"kind": "lstm"}, "filters and n_highway belong to"),
+        ({"n_characters": None, "char_dim": None}, "filters and n_highway belong to"),
+        ({"kind": "lstm", "filters": (), "max_characters_per_token": 2}, "at least 3"),
+        ({"filters": ()}, "filters is empty"),
+        ({"filters": ((51, 4),)}, "wider than"),
+        (
+            dict.fromkeys(("n_words", "word_dim", "n_characters", "char_dim")),
+            "n_words, n_characters or both",
+        ),
+    ],
+)
+def test_a_contradiction_in_the_lexicon_encoder_is_an_error(
+    changes: dict[str, object], message: str
+):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(LEXICON, **changes)
+
+
+@pytest.mark.parametrize(
     "values",
     [
         {"lstm_dim": "16"},
@@ -127,6 +174,9 @@ def test_a_contradiction_in_the_character_encoder_is_an_error(
         {"char_cnn": {"filters": 3}},
         {"char_cnn": {"filters": [[1, 2, 3]]}},
         {"char_cnn": {"filters": [[1, 2]], "activation": "gelu"}},
+        {"lexicon": {"kind": "gru"}},
+        {"lexicon": {"n_words": "3"}},
+        {"lexicon": [1]},
     ],
 )
 def test_a_value_of_the_wrong_kind_is_a_config_error(values: dict[str, object]):

@@ -14,6 +14,7 @@ from relmo.embedding import ElmoEmbedding, ElmoEmbeddingOutput
 from relmo.errors import ConfigError, InputError
 from relmo.model import Elmo, packed_index
 from relmo.nn import kernels, lstm
+from relmo.text import batching
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
 from tests.nn.helpers import SENTENCES, tiny_elmo
 
@@ -200,7 +201,7 @@ def plainly_mixed(module: ElmoEmbedding, layer_norm: bool) -> Tensor:
     pieces = []
     for sentence in SENTENCES:
         marked = module.elmo.tokens.encode([BOS_TOKEN, *sentence, EOS_TOKEN])
-        layers = module.elmo.bilm(marked, packed_index([len(marked)])).layers
+        layers = module.elmo.bilm(marked, packed_index(batching.pack([len(marked)]))).layers
         pieces.append(torch.stack(layers)[:, 1:-1])
     flat = torch.cat(pieces, dim=1)  # (3, tokens, dim)
     if layer_norm:

@@ -6,9 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from relmo.config import LexiconConfig
+from relmo.errors import ConfigError
+from relmo.nn.bilm import BiLM
+from relmo.text.lexicon import SPECIAL_CHARACTERS, Lexicon
 from relmo.text.vocab import Vocabulary
 from relmo.token_table import TokenTable
-from tests.nn.helpers import char_config, tiny_bilm
+from tests.nn.helpers import char_config, config, randomise, tiny_bilm
 
 BILM = tiny_bilm(char_cnn=char_config(max_characters_per_token=8)).requires_grad_(False)
 WORDS = [
@@ -60,8 +64,8 @@ def test_a_cache_of_any_size_changes_no_number_and_stays_within_it(
 def test_a_large_enough_cache_encodes_each_word_once(batches: list[list[str]], capacity: int):
     found, seen = table(100, Recorded), set()
     for tokens in batches:
-        new = {found._chars.key(token) for token in tokens} - seen
-        assert {found._chars.key(token) for token in found.after(*tokens)} == new
+        new = {found.reader.key(token) for token in tokens} - seen
+        assert {found.reader.key(token) for token in found.after(*tokens)} == new
         seen |= new
 
 
@@ -196,3 +200,63 @@ def test_a_word_model_is_looked_up_by_the_whole_word():
 
 def test_no_tokens_have_no_vectors():
     assert table(2).vectors([]).shape == (0, 5)
+
+
+LEXICON = Lexicon(
+    ["<oov>", "<bos>", "<eos>", "<pad>", "abc", "abcd"], [*SPECIAL_CHARACTERS, *"abc"]
+)
+
+
+def lexicon_bilm(kind: str) -> BiLM:
+    convolutions = {"filters": ((1, 3), (4, 2)), "n_highway": 1} if kind == "cnn" else {}
+    shape = LexiconConfig(
+        kind=kind, n_words=6, word_dim=3, n_characters=9, char_dim=2,
+        max_characters_per_token=7, **convolutions,
+    )  # fmt: skip
+    bilm = BiLM(config(n_words=None, lexicon=shape))
+    randomise(bilm)
+    return bilm
+
+
+@pytest.mark.parametrize("kind", ["cnn", "lstm"])
+def test_a_model_with_a_lexicon_is_cached_by_what_it_reads_of_a_word(kind: str):
+    bilm = lexicon_bilm(kind).requires_grad_(False)
+    found, uncached = Recorded(bilm, None, 4, LEXICON), TokenTable(bilm, None, 0, LEXICON)
+    tokens = ["abc", "abcabX", "abcabYZ", "<bos>", "zz", "xx", "", "abcab", "abcd"]
+    for _ in range(2):
+        expected = torch.stack([uncached.encode([token])[0] for token in tokens])
+        torch.testing.assert_close(found.vectors(tokens), expected)
+        assert len(found) == 4
+    first, second = found.vectors(["zz", "xx"])
+    torch.testing.assert_close(first, second)  # two words unknown in every part
+    found.vectors(["abcab"])
+    assert found.after("abcab!", "abcab?!", "abcab") == []
+
+
+def test_the_marks_and_the_limit_are_those_of_what_is_read(caplog: pytest.LogCaptureFixture):
+    found = TokenTable(lexicon_bilm("cnn"), None, 4, LEXICON)
+    assert (found.reader.begin, found.reader.end) == ("<bos>", "<eos>")
+    assert (table(1).reader.begin, table(1).reader.end) == ("<S>", "</S>")
+    found.vectors(["abcabc", "<bos>"])
+    found.tell_of_marks(["<S>", "<eos>"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "tokens longer than 5 characters are cut to them, e.g. 'abcabc' (said once)",
+        "the token '<eos>' is read as the sentence mark (said once)",
+    ]
+
+
+@pytest.mark.parametrize("lexicon", [None, Lexicon(["<oov>"], SPECIAL_CHARACTERS)])
+def test_a_lexicon_of_another_size_is_an_error(lexicon: Lexicon | None):
+    with pytest.raises(ConfigError, match="6 words and 9 characters needs a lexicon of as many"):
+        TokenTable(lexicon_bilm("cnn"), None, 4, lexicon)
+
+
+@pytest.mark.parametrize("kind", ["cnn", "lstm"])
+def test_every_part_of_a_lexicon_encoder_trains(kind: str):
+    bilm = lexicon_bilm(kind)
+    TokenTable(bilm, None, 4, LEXICON).encode(
+        ["abc", "abccba", "a", "<eos>"]
+    ).square().sum().backward()
+    for name, parameter in bilm.token_encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name

@@ -10,7 +10,7 @@ What needs torch is imported when it is first asked for: `import relmo` is quick
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
+from relmo.config import BiLMConfig, CharCNNConfig, LayerMix, LexiconConfig
 from relmo.errors import (
     ConfigError,
     FormatError,
@@ -37,6 +37,7 @@ __all__ = [
     "FormatError",
     "InputError",
     "LayerMix",
+    "LexiconConfig",
     "MissingExtraError",
     "RelmoError",
     "ShapeError",

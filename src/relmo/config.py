@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from relmo.errors import ConfigError
 
-__all__ = ["BiLMConfig", "CharCNNConfig", "LayerMix"]
+__all__ = ["BiLMConfig", "CharCNNConfig", "LayerMix", "LexiconConfig"]
 
 _T = TypeVar("_T")
 
@@ -73,6 +73,73 @@ class CharCNNConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LexiconConfig:
+    """The token encoder of ELMoForManyLangs (Che et al. 2018): a word vector beside characters.
+
+    Words and Unicode characters are looked up in lexicons of the model's own; either may be absent.
+    """
+
+    kind: Literal["cnn", "lstm"] = "cnn"
+    """What reads the characters: convolutions and highway layers, or a bidirectional LSTM."""
+    n_words: int | None = None
+    """Words of the lexicon, or None for a model without word vectors."""
+    word_dim: int | None = None
+    """Width of a word vector."""
+    n_characters: int | None = None
+    """Characters of the lexicon, or None for a model that does not read them."""
+    char_dim: int | None = None
+    """Width of a character vector, and of each direction of the LSTM."""
+    filters: tuple[tuple[int, int], ...] = ()
+    """Of the convolutions: (width in characters, number of filters)."""
+    n_highway: int = 0
+    """Highway layers behind the convolutions."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Nonlinearity after the maximum over positions."""
+    max_characters_per_token: int = 50
+    """Character ids per token, the begin-of-word and end-of-word marks counted."""
+
+    def __post_init__(self) -> None:
+        for number, dim in (("n_words", "word_dim"), ("n_characters", "char_dim")):
+            given = {name: getattr(self, name) for name in (number, dim)}
+            if (given[number] is None) != (given[dim] is None):
+                raise ConfigError(f"LexiconConfig: give both {number} and {dim}, or neither")
+            _positive(self, **{name: value for name, value in given.items() if value is not None})
+        if self.n_words is None and self.n_characters is None:
+            raise ConfigError("LexiconConfig: give n_words, n_characters or both")
+        if self.kind not in ("cnn", "lstm"):
+            raise ConfigError(f"LexiconConfig: kind must be 'cnn' or 'lstm', got {self.kind!r}")
+        if self.char_cnn is None:
+            if self.filters or self.n_highway:
+                raise ConfigError(
+                    "LexiconConfig: filters and n_highway belong to characters read by a 'cnn'"
+                )
+            if self.max_characters_per_token < 3:
+                raise ConfigError(
+                    "LexiconConfig: max_characters_per_token must be at least 3 (two marks and "
+                    f"one character), got {self.max_characters_per_token}"
+                )
+
+    @property
+    def char_cnn(self) -> CharCNNConfig | None:
+        """The convolutions and highway layers over the characters, where there are any."""
+        if self.kind != "cnn" or self.char_dim is None:
+            return None
+        return CharCNNConfig(
+            filters=self.filters,
+            embedding_dim=self.char_dim,
+            n_highway=self.n_highway,
+            activation=self.activation,
+            max_characters_per_token=self.max_characters_per_token,
+        )
+
+    @property
+    def joined_dim(self) -> int:
+        """Width of the word vector and what was read of the characters, side by side."""
+        read = 2 * (self.char_dim or 0) if self.char_cnn is None else self.char_cnn.n_filters
+        return (self.word_dim or 0) + read
+
+
+@dataclass(frozen=True, kw_only=True)
 class BiLMConfig:
     """A bidirectional language model: token encoder and projected LSTMs (section 3.1)."""
 
@@ -89,9 +156,11 @@ class BiLMConfig:
     skip_connections: bool = True
     """Add a layer's input to its output, from the second LSTM layer on."""
     char_cnn: CharCNNConfig | None = None
-    """The character token encoder, or None for a word-input model."""
+    """The character token encoder, or None."""
     n_words: int | None = None
     """Rows of the word embedding of a word-input model, else None."""
+    lexicon: LexiconConfig | None = None
+    """The token encoder of ELMoForManyLangs, or None; a model has exactly one of the three."""
 
     def __post_init__(self) -> None:
         _positive(
@@ -109,8 +178,8 @@ class BiLMConfig:
             clip = getattr(self, name)
             if clip is not None and not clip > 0:
                 raise ConfigError(f"BiLMConfig: {name} must be positive or None, got {clip}")
-        if (self.char_cnn is None) == (self.n_words is None):
-            raise ConfigError("BiLMConfig: give either char_cnn or n_words, and not both")
+        if [self.char_cnn, self.n_words, self.lexicon].count(None) != 2:
+            raise ConfigError("BiLMConfig: give either char_cnn or n_words or lexicon, one of them")
         if self.n_words is not None:
             _positive(self, n_words=self.n_words)
         if self.char_cnn is not None and self.char_cnn.n_filters < self.projection_dim:
@@ -151,10 +220,14 @@ class BiLMConfig:
         """
         _check_keys(cls, values, source)
         fields = dict(values)
-        char_cnn = fields.pop("char_cnn", None)
+        parts: tuple[tuple[str, type[Any]], ...] = (
+            ("char_cnn", CharCNNConfig), ("lexicon", LexiconConfig),
+        )  # fmt: skip
+        for name, kind in parts:
+            part = fields.pop(name, None)
+            if part is not None:
+                fields[name] = _part(kind, part, f"{source}: {name}")
         _check_types(cls, fields, source)
-        if char_cnn is not None:
-            fields["char_cnn"] = _char_cnn(char_cnn, f"{source}: char_cnn")
         return _made(cls, fields, source)
 
 
@@ -205,6 +278,10 @@ _KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
         lambda value: isinstance(value, str) and value in ("relu", "tanh"),
         "'relu' or 'tanh'",
     ),
+    str(Literal["cnn", "lstm"]): (
+        lambda value: isinstance(value, str) and value in ("cnn", "lstm"),
+        "'cnn' or 'lstm'",
+    ),
 }
 
 
@@ -223,11 +300,12 @@ def _check_types(cls: type[Any], values: Mapping[str, Any], source: str) -> None
             raise ConfigError(f"{source}: {field.name!r} is {got!r:.60}, expected {kind[1]}")
 
 
-def _char_cnn(values: object, source: str) -> CharCNNConfig:
+def _part(cls: type[_T], values: object, source: str) -> _T:
+    """A token encoder's part of the configuration."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{source} is {values!r:.60}, expected an object")
-    _check_keys(CharCNNConfig, values, source)
-    _check_types(CharCNNConfig, values, source)
+    _check_keys(cls, values, source)
+    _check_types(cls, values, source)
     fields = dict(values)
     if "filters" in fields:
         pairs = fields["filters"]
@@ -240,7 +318,7 @@ def _char_cnn(values: object, source: str) -> CharCNNConfig:
                 f"{source}: 'filters' is {pairs!r:.60}, expected a list of [width, number] pairs"
             )
         fields["filters"] = tuple((width, number) for width, number in pairs)
-    return _made(CharCNNConfig, fields, source)
+    return _made(cls, fields, source)
 
 
 def _made(cls: type[_T], fields: dict[str, Any], source: str) -> _T:

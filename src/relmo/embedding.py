@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from relmo.errors import ConfigError
 from relmo.model import Elmo, Sentence, tokenised
 from relmo.nn.mix import ScalarMix
+from relmo.text import batching
 
-__all__ = ["ElmoEmbedding", "ElmoEmbeddingOutput"]
+__all__ = ["ElmoEmbedding", "ElmoEmbeddingOutput", "PaddedBatch", "padded_batch"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,68 @@ class ElmoEmbeddingOutput:
 
     mixtures: tuple[Tensor, ...]
     mask: Tensor
+
+
+@dataclass(frozen=True)
+class PaddedBatch:
+    """The layers of a batch's tokens, and where each token goes in the padded batch.
+
+    Args:
+        layers: n_layers tensors (n_tokens, dim), sentence marks left out.
+        places: of each token in the padded batch laid out flat, (n_tokens,).
+        mask: (batch, time), True where there is a token.
+    """
+
+    layers: tuple[Tensor, ...]
+    places: Tensor
+    mask: Tensor
+
+    def padded(self, rows: Tensor) -> Tensor:
+        """Rows (n_tokens, dim) as (batch, time, dim), zeros behind a sentence's end."""
+        flat = rows.new_zeros(self.mask.numel(), rows.shape[-1])
+        return flat.index_copy(0, self.places, rows).view(*self.mask.shape, rows.shape[-1])
+
+
+def padded_batch(
+    elmo: Elmo, sentences: Sequence[Sequence[str]], *, time: int = 0, trains: bool = False
+) -> PaddedBatch:
+    """Run the biLM over a batch, `elmo.token_budget` tokens at once.
+
+    Args:
+        elmo: the model.
+        sentences: tokens.
+        time: positions to pad to at least; more where a sentence is longer.
+        trains: whether there shall be a graph, where gradients are enabled at all.
+    """
+    device = elmo.device
+    lengths = [len(sentence) for sentence in sentences]
+    time = max([time, *lengths])
+    pieces: list[list[Tensor]] = [[] for _ in range(elmo.n_layers)]
+    places: list[Tensor] = []
+    with torch.set_grad_enabled(trains and torch.is_grad_enabled()):
+        budget = elmo.token_budget
+        for batch in batching.length_batches([length + 2 for length in lengths], budget):
+            layers, marked = elmo.run([sentences[number] for number in batch])
+            kept = torch.cat(_inside(marked)).to(device)
+            for layer, found in zip(layers, pieces, strict=True):
+                found.append(layer[kept])
+            places += [torch.arange(lengths[number]) + int(number) * time for number in batch]
+    mask = torch.arange(time) < torch.tensor(lengths, dtype=torch.int64)[:, None]  # (batch, time)
+    none = torch.zeros(0, elmo.dim, device=device)
+    return PaddedBatch(
+        tuple(torch.cat(found) if found else none for found in pieces),
+        torch.cat([torch.zeros(0, dtype=torch.int64), *places]).to(device),
+        mask.to(device),
+    )
+
+
+def _inside(marked: Sequence[int]) -> list[Tensor]:
+    """Rows of the real tokens in the biLM's output, for sentences of these lengths with marks."""
+    kept, start = [], 0
+    for length in marked:
+        kept.append(torch.arange(start + 1, start + length - 1))
+        start += length
+    return kept
 
 
 class ElmoEmbedding(nn.Module):
@@ -84,40 +147,10 @@ class ElmoEmbedding(nn.Module):
         Raises:
             InputError: `sentences` is a single string, or a token is not a string.
         """
-        tokens = list(tokenised(sentences))
-        order = sorted(range(len(tokens)), key=lambda number: -len(tokens[number]))
-        longest = len(tokens[order[0]]) if order else 0
-        device = self.elmo.device
-        lengths = torch.tensor([len(s) for s in tokens], dtype=torch.int64, device=device)
-        mask = torch.arange(longest, device=device) < lengths[:, None]  # (batch, time)
-        if not longest:
-            empty = torch.zeros(len(tokens), 0, self.dim, device=device)
-            return ElmoEmbeddingOutput((empty,) * len(self.mixtures), mask)
-        trains = torch.is_grad_enabled() and self.bilm is not None
-        with torch.set_grad_enabled(trains):
-            layers, marked = self.elmo.run([tokens[number] for number in order])
-        kept, places = self._places(order, marked, longest, device)
-        real = [layer[kept] for layer in layers]  # (tokens, dim) each
-        padded = []
-        for mix in self.mixtures:
-            mixed = self.dropout(mix(real))
-            flat = mixed.new_zeros(len(tokens) * longest, self.dim)
-            padded.append(flat.index_copy(0, places, mixed).view(len(tokens), longest, self.dim))
-        return ElmoEmbeddingOutput(tuple(padded), mask)
-
-    @staticmethod
-    def _places(
-        order: list[int], marked: list[int], longest: int, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """Rows of the real tokens in the biLM's output, and their places in (batch * time)."""
-        kept: list[Tensor] = []
-        places: list[Tensor] = []
-        start = 0
-        for number, length in zip(order, marked, strict=True):
-            kept.append(torch.arange(start + 1, start + length - 1))
-            places.append(torch.arange(length - 2) + number * longest)
-            start += length
-        return torch.cat(kept).to(device), torch.cat(places).to(device)
+        trains = self.bilm is not None
+        batch = padded_batch(self.elmo, list(tokenised(sentences)), trains=trains)
+        mixtures = tuple(batch.padded(self.dropout(mix(batch.layers))) for mix in self.mixtures)
+        return ElmoEmbeddingOutput(mixtures, batch.mask)
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
         """Move the frozen biLM along with the mixes."""

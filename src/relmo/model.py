@@ -14,9 +14,10 @@ from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
+from relmo.hub import Progress, fetch, resolve
 from relmo.nn.bilm import BiLM, PackedIndex, unfilled
 from relmo.text import batching
-from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
+from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
 from relmo.token_table import TokenTable
 
@@ -28,9 +29,6 @@ BOX = Path(__file__).parent / "box"
 Sentence = str | Sequence[str]
 Layers = Literal["average", "all", "top", "token", "mix"] | int | Sequence[float] | LayerMix
 Array = npt.NDArray[np.float32]
-
-_WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
-_WINDOW_BATCHES = 4  # batches' worth of sentences read ahead and sorted by length together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +49,37 @@ def load(
     options: str | Path | None = None,
     weights: str | Path | None = None,
     device: str | torch.device = "cpu",
+    offline: bool | None = None,
+    progress: Progress | None = None,
 ) -> "Elmo":
     """Load an ELMo.
 
     Args:
-        path: a model's folder; None: the model in the box.
+        path: a model's folder or file; or, where there is none of that name, a name that `relmo
+            models` lists, such as "original", or an address: https://..., hf://org/name, any that
+            fsspec knows. None: the model in the box.
         options: options.json of an AllenNLP or bilm-tf model, given together with `weights`.
-        weights: its HDF5 file.
+        weights: its HDF5 file. Both may be addresses.
         device: where it shall compute, such as "cpu" or "cuda".
+        offline: whether the network is out of bounds; None: as RELMO_OFFLINE says. It is touched
+            only for what is not in the cache yet.
+        progress: of a download: called with a file's name, its bytes so far, and its bytes or None.
 
     Raises:
-        FormatError: not a model, or one whose files contradict each other.
-        InputError: a path that does not exist.
+        FormatError: not a model, or one whose files contradict each other or have changed.
+        InputError: a path, name or address at which there is nothing.
+        MissingExtraError: a library that downloads it is not installed.
     """
     if path is None and options is None and weights is None:
         path = BOX
+    if path is not None:
+        path = resolve(path, offline=offline, progress=progress)
+    options, weights = (
+        fetch(file, offline=offline, progress=progress)
+        if isinstance(file, str) and "://" in file
+        else file
+        for file in (options, weights)
+    )
     with torch.inference_mode(False):  # whose tensors would not tell when they change
         checkpoint = detect.read(path, options=options, weights=weights)
         return Elmo.from_checkpoint(checkpoint).to(device)
@@ -81,6 +95,7 @@ class Elmo:
     Args:
         bilm: the network.
         vocab: words of its softmax; the words it knows where it is a word-input model.
+        lexicon: the words and characters of a model that looks up both.
         softmax: `weight` (n_words, projection_dim) and `bias` (n_words,) of the language model.
         mixes: learned mixes of the layers that came with it.
         info: where it came from.
@@ -93,6 +108,7 @@ class Elmo:
         bilm: BiLM,
         *,
         vocab: Vocabulary | None = None,
+        lexicon: Lexicon | None = None,
         softmax: dict[str, Tensor] | None = None,
         mixes: tuple[LayerMix, ...] = (),
         info: CheckpointInfo | None = None,
@@ -106,11 +122,12 @@ class Elmo:
             )
         self.bilm = bilm.eval().requires_grad_(False)
         self.vocab = vocab
+        self.lexicon = lexicon
         self.softmax = softmax
         self.mixes = mixes
         self.checkpoint_info = info
         self.token_budget = token_budget
-        self.tokens = TokenTable(bilm, vocab, cache_size)
+        self.tokens = TokenTable(bilm, vocab, cache_size, lexicon)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -128,8 +145,8 @@ class Elmo:
             format=checkpoint.format, source=checkpoint.source, card=checkpoint.card
         )
         return cls(
-            bilm, vocab=checkpoint.vocab, softmax=checkpoint.softmax, mixes=checkpoint.mixes,
-            info=info,
+            bilm, vocab=checkpoint.vocab, lexicon=checkpoint.lexicon, softmax=checkpoint.softmax,
+            mixes=checkpoint.mixes, info=info,
         )  # fmt: skip
 
     @property
@@ -197,7 +214,7 @@ class Elmo:
         budget = self.token_budget if token_budget is None else token_budget
         if budget < 1:
             raise InputError(f"token_budget must be at least 1, got {budget}")
-        return self._stream(tokens, combine, budget)
+        return batching.in_order(tokens, lambda batch: self._embed_batch(batch, combine), budget)
 
     def encode(
         self, sentences: Iterable[Sentence], layers: Layers = "average", *,
@@ -224,6 +241,7 @@ class Elmo:
             config=self.config,
             tensors={name: t.detach().cpu() for name, t in self.bilm.state_dict().items()},
             vocab=self.vocab,
+            lexicon=self.lexicon,
             softmax=self.softmax,
             mixes=self.mixes,
             card=info.card if info else None,
@@ -260,20 +278,6 @@ class Elmo:
             raise InputError('layers: "mix" is a learned mix that came with the model; it has none')
         return self.mixes[0]
 
-    def _stream(
-        self, sentences: Iterable[list[str]], combine: "_Combine", budget: int
-    ) -> Iterator[Array]:
-        for group in batching.window(sentences, _WINDOW_BATCHES * budget):
-            vectors: list[Array | None] = [None] * len(group)
-            lengths = [len(sentence) + 2 for sentence in group]
-            for batch in batching.length_batches(lengths, budget, whole_rows=_WHOLE_ROWS):
-                arrays = self._embed_batch([group[number] for number in batch], combine)
-                for number, array in zip(batch, arrays, strict=True):
-                    vectors[number] = array
-            for vector in vectors:
-                assert vector is not None  # every sentence is in one batch
-                yield vector
-
     def _embed_batch(self, batch: list[list[str]], combine: "_Combine") -> Iterator[Array]:
         """Arrays (..., tokens, dim) of sentences of falling length."""
         with torch.no_grad():
@@ -298,9 +302,9 @@ class Elmo:
         flat: list[str] = []
         for sentence in batch:
             self.tokens.tell_of_marks(sentence)
-            flat += [BOS_TOKEN, *sentence, EOS_TOKEN]
+            flat += [self.tokens.reader.begin, *sentence, self.tokens.reader.end]
         lengths = [len(sentence) + 2 for sentence in batch]
-        index = packed_index(lengths, self.device)
+        index = packed_index(batching.pack_rows(lengths), self.device)
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.bilm.parameters()):
             places: dict[str, int] = {}
             rows = [places.setdefault(token, len(places)) for token in flat]
@@ -313,20 +317,24 @@ class Elmo:
 _Combine = Callable[[tuple[Tensor, ...]], Tensor]
 
 
-def packed_index(lengths: Sequence[int], device: torch.device | str = "cpu") -> PackedIndex:
-    """The layout of a batch whose sentences have these lengths, falling, marks counted."""
-    packing = batching.pack(lengths)
+def packed_index(packing: batching.Packing, device: torch.device | str = "cpu") -> PackedIndex:
+    """The layout of a batch, marks counted, as the network takes it."""
+    keep = None
+    if len(packing.starts):
+        keep = torch.ones(len(packing.forward), 1)
+        keep[torch.from_numpy(packing.starts)] = 0
+        keep = keep.to(device)
+    forward, backward, unpack_forward, unpack_backward = (
+        torch.from_numpy(positions).to(device)
+        for positions in (
+            packing.forward,
+            packing.backward,
+            packing.unpack_forward,
+            packing.unpack_backward,
+        )
+    )
     return PackedIndex(
-        packing.batch_sizes,
-        *(
-            torch.from_numpy(positions).to(device)
-            for positions in (
-                packing.forward,
-                packing.backward,
-                packing.unpack_forward,
-                packing.unpack_backward,
-            )
-        ),
+        packing.batch_sizes, forward, backward, unpack_forward, unpack_backward, keep
     )
 
 

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from relmo.config import BiLMConfig
+from relmo.errors import ConfigError
 from relmo.nn.bilm import BiLM
-from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, UNK_TOKEN, CharSpace
+from relmo.text.chars import CharSpace
+from relmo.text.lexicon import Lexicon, LexiconReader
+from relmo.text.reader import TokenReader, VocabularyReader
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["TokenTable"]
@@ -26,14 +30,15 @@ class TokenTable:
         bilm: the model; when its token encoder's weights change, the cache empties itself.
         vocab: the words of a word-input model, else not used.
         capacity: words kept, each projection_dim float32 numbers.
+        lexicon: the words and characters of a model that has such, else not used.
     """
 
-    def __init__(self, bilm: BiLM, vocab: Vocabulary | None, capacity: int) -> None:
+    def __init__(
+        self, bilm: BiLM, vocab: Vocabulary | None, capacity: int, lexicon: Lexicon | None = None
+    ) -> None:
+        self.reader = _reader(bilm.config, vocab, lexicon)
         self._encoder = bilm.token_encoder
         self._dim = bilm.config.projection_dim
-        char_cnn = bilm.config.char_cnn
-        self._chars = None if char_cnn is None else CharSpace(char_cnn.max_characters_per_token)
-        self._vocab = vocab
         self.capacity = capacity
         self._slots: dict[str, int] = {}  # in order of last use
         self._rows = torch.empty(0, self._dim)
@@ -65,32 +70,21 @@ class TokenTable:
         """
         device = next(self._encoder.parameters()).device
         self._tell(words)
-        if self._chars is not None:
-            ids = torch.from_numpy(self._chars.encode(words)).to(device, torch.int64)
-            vectors: Tensor = self._encoder(ids)
+        inputs = [
+            None if ids is None else torch.from_numpy(ids).to(device, torch.int64)
+            for ids in self.reader.inputs(words)
+        ]
+        vectors: Tensor = self._encoder(*inputs)
+        known = [self.reader.is_known(word) for word in words]
+        if all(known):
             return vectors
-        return self._encode_known(words)
-
-    def _encode_known(self, words: Sequence[str]) -> Tensor:
-        """`encode` of a word-input model."""
-        assert self._vocab is not None  # Elmo sees to it
-        device = next(self._encoder.parameters()).device
-        known = [word in self._vocab for word in words]
-        if not all(known) and UNK_TOKEN not in self._vocab:
-            self._say("unknown", "words that are not in the vocabulary have zero vectors, e.g. %r",
-                      words[known.index(False)])  # fmt: skip
-            first = self._vocab.words[0]
-            words = [word if is_known else first
-                     for word, is_known in zip(words, known, strict=True)]  # fmt: skip
-            mask = torch.tensor(known, device=device)[:, None]
-        else:
-            mask = torch.ones((), device=device)
-        vectors: Tensor = self._encoder(torch.from_numpy(self._vocab.ids(words)).to(device))
-        return vectors * mask
+        self._say("unknown", "words that are not in the vocabulary have zero vectors, e.g. %r",
+                  words[known.index(False)])  # fmt: skip
+        return vectors * torch.tensor(known, device=device)[:, None]
 
     def _lookup(self, words: list[str]) -> Tensor:
         self._forget_if_changed()
-        keys = words if self._chars is None else [self._chars.key(word) for word in words]
+        keys = [self.reader.key(word) for word in words]
         self._tell(words)  # those too whose key is known: it may be that of a shorter word
         slots = [self._slots.get(key, -1) for key in keys]
         missing = [place for place, slot in enumerate(slots) if slot < 0]
@@ -144,22 +138,18 @@ class TokenTable:
             self._versions = versions
 
     def _tell(self, words: Sequence[str]) -> None:
-        if self._chars is None or "truncated" in self._said:
+        if self.reader.limit is None or "truncated" in self._said:
             return
         for word in words:
-            if self._chars.is_truncated(word):
-                self._say(
-                    "truncated",
-                    "tokens longer than %d bytes are cut to them, e.g. %.60r",
-                    self._chars.max_characters_per_token - 2,
-                    word,
-                )
+            if self.reader.is_truncated(word):
+                self._say("truncated", "tokens longer than %s are cut to them, e.g. %.60r",
+                          self.reader.limit, word)  # fmt: skip
                 return
 
     def tell_of_marks(self, sentence: Sequence[str]) -> None:
         """Say once that a sentence holds a literal sentence mark, which the model reads as one."""
         if "mark" not in self._said:
-            for mark in (BOS_TOKEN, EOS_TOKEN):
+            for mark in (self.reader.begin, self.reader.end):
                 if mark in sentence:
                     self._say("mark", "the token %r is read as the sentence mark", mark)
 
@@ -167,3 +157,19 @@ class TokenTable:
         if kind not in self._said:
             self._said.add(kind)
             _logger.warning(message + " (said once)", *arguments)
+
+
+def _reader(config: BiLMConfig, vocab: Vocabulary | None, lexicon: Lexicon | None) -> TokenReader:
+    """What reads the tokens of such a model."""
+    if config.char_cnn is not None:
+        return CharSpace(config.char_cnn.max_characters_per_token)
+    if config.lexicon is not None:
+        wanted = (config.lexicon.n_words, config.lexicon.n_characters)
+        if lexicon is None or (lexicon.n_words, lexicon.n_characters) != wanted:
+            raise ConfigError(
+                f"a model of {wanted[0] or 'no'} words and {wanted[1] or 'no'} characters needs a "
+                f"lexicon of as many, got {lexicon or 'none'}"
+            )
+        return LexiconReader(lexicon, config.lexicon.max_characters_per_token)
+    assert vocab is not None  # Elmo sees to it
+    return VocabularyReader(vocab)

@@ -168,7 +168,11 @@ def test_standard_input_that_is_not_utf8_is_named_with_its_line(model):
         (["-o", "v.txt"], "v.txt: the name must end in .h5, .hdf5, .npz"),
         (["-o", "no/folder/v.h5"], "no/folder/v.h5: cannot be written: No such file or directory"),
         (["-o", "v.h5", "--layers", "7"], "layers: expected a number below 3, got 7"),
-        (["-o", "v.h5", "--model", "nowhere"], "'nowhere': there is no such model folder"),
+        (
+            ["-o", "v.h5", "--model", "no/where"],
+            "'no/where': there is no such model folder; `relmo models` lists the models known by "
+            "name",
+        ),
     ],
 )
 def test_bad_options_are_one_line(arguments, expected, model):

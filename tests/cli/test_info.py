@@ -65,10 +65,24 @@ def test_an_allennlp_model_is_described_too(goldens, tmp_path):
     assert "LSTMs           64 cells; projected to 16; " in ran.out
 
 
+def test_a_model_with_a_lexicon_is_described_too(goldens):
+    ran = relmo("info", goldens / "manylangs")
+    assert ran.code == 0, ran
+    assert "format          manylangs, 62.0 kB\n" in ran.out
+    assert (
+        "token encoder   10 word vectors of 5; 44 character vectors of 8; filters: 4 of width 1, "
+        "5 of width 2, 6 of width 3; relu; 2 highway layers; 20 characters a token\n"
+    ) in ran.out
+    assert "parameters      10,867\n" in ran.out
+    facts = json.loads(relmo("info", goldens / "manylangs", "--json").out)
+    assert facts["config"]["lexicon"]["n_words"] == 10
+
+
 def test_what_is_no_model_is_one_line(tmp_path):
     ran = relmo("info", tmp_path)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert ran.err.startswith(f"relmo: error: '{tmp_path}' is no model that relmo reads: ")
     assert relmo("info", "nowhere").err == (
-        "relmo: error: 'nowhere': there is no such model folder\n"
+        "relmo: error: 'nowhere': there is no such model folder, and no model of that name; "
+        "`relmo models` lists the names\n"
     )

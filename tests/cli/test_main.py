@@ -9,7 +9,7 @@ from relmo.cli import embed, main
 from tests.cli import help_pages
 from tests.helpers import relmo
 
-COMMANDS = ["embed", "map", "info", "train"]
+COMMANDS = ["embed", "map", "info", "models", "convert", "verify", "train"]
 
 
 def program(*arguments: str, code: str = "") -> list[str]:
@@ -24,7 +24,7 @@ def test_every_command_has_help_that_names_each_option_in_words():
     for command in COMMANDS:
         ran = relmo(command, "--help")
         assert (ran.code, ran.err) == (0, "")
-        assert ran.out.startswith(f"Usage: relmo {command} [OPTIONS] ")
+        assert ran.out.startswith(f"Usage: relmo {command} [OPTIONS]")
 
 
 def test_the_help_pages_in_the_documentation_are_those_of_the_program():

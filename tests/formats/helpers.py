@@ -46,6 +46,7 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
     assert a.config == b.config
     assert_same_tensors(a.tensors, b.tensors)
     assert (a.vocab and a.vocab.words) == (b.vocab and b.vocab.words)
+    assert a.lexicon == b.lexicon
     assert (a.softmax is None) == (b.softmax is None)
     if a.softmax is not None and b.softmax is not None:
         assert_same_tensors(a.softmax, b.softmax)

@@ -13,7 +13,9 @@ def test_each_format_is_known_by_what_lies_in_the_folder(tmp_path: Path):
     checkpoint = random_checkpoint(tmp_path / "hdf5")
     relmo_format.write(checkpoint, tmp_path / "relmo")
     names = [candidate.name for candidate in detect.FORMATS]
-    assert names == ["relmo", "bilm_hdf5", "allennlp", "archive"]
+    assert names == [
+        "relmo", "bilm_hdf5", "bilm_tf", "tfhub", "manylangs", "allennlp", "archive",
+    ]  # fmt: skip
     for name, folder in (("relmo", "relmo"), ("bilm_hdf5", "hdf5")):
         found = detect.read(tmp_path / folder)
         assert found.format == name
@@ -33,8 +35,9 @@ def test_where_nothing_fits_each_format_says_why(tmp_path: Path):
         detect.read(tmp_path)
     assert str(caught.value) == (
         f"'{tmp_path}' is no model that relmo reads: relmo: config.json: 'format' is None, "
-        "expected 'relmo'; bilm_hdf5: it has no *.hdf5 or *.h5; allennlp: it has no *.th; archive: "
-        "it is not a file"
+        "expected 'relmo'; bilm_hdf5: it has no *.hdf5 or *.h5; bilm_tf: it has no *.index; "
+        "tfhub: it has no saved_model.pb or tfhub_module.pb; manylangs: it has no encoder.pkl; "
+        "allennlp: it has no *.th; archive: it is not a file"
     )
 
 

@@ -52,7 +52,9 @@ def test_code_in_a_pickle_does_not_run(place: str, legacy: bool, tmp_path: Path)
     evil = Evil(tmp_path / "ran")
     content = {"value": {**state(), "x": evil}, "name": {**state(), (1, evil): 2}, "whole": evil}
     torch.save(content[place], tmp_path / "m.th", _use_new_zipfile_serialization=not legacy)
-    expect(tmp_path / "m.th", "holds more than tensors", "nothing in it was run")
+    expect(
+        tmp_path / "m.th", "nothing in it was run: it asks for posix.mkdir", "nothing in it was run"
+    )
     assert not evil.mark.exists()
     pickle.loads(pickle.dumps(evil))
     assert evil.mark.exists()  # it is evil
@@ -76,7 +78,7 @@ def test_truncated_and_changed_files(legacy: bool, tmp_path: Path):
     data = path.read_bytes()
     for kept in (0.1, 0.5, 0.9, 0.99):
         path.write_bytes(data[: int(kept * len(data))])
-        with pytest.raises(FormatError, match=r"cannot be read as a PyTorch|holds more|no PyTorch"):
+        with pytest.raises(FormatError, match=r"cannot be read as tensors|no PyTorch"):
             detect.read(path)
     for at in range(40, len(data), len(data) // 40):
         spoilt = bytearray(data)
@@ -189,9 +191,9 @@ def wider_than_a_token(tensors: State) -> None:
         (of_another_rank, ("char_conv_1.weight' has shape (5, 4), expected 3 axes",)),
         (characters_short, ("_char_embedding_weights' has shape (260, 4), expected (26",)),
         (characters_flat, ("_char_embedding_weights' has shape (), expected 2 axes",)),
-        (stretched, ("declared as (4000000000, 1000000000), more than is stored",)),
+        (stretched, ("has shape (4000000000, 1000000000), for which",)),
         (integers, ("_projection.bias' is torch.int32",)),
-        (sparse, ("_projection.bias' is no plain tensor",)),
+        (sparse, ("_projection.bias' is torch.sparse_coo, expected a plain",)),
         (infinite, ("_projection.bias' holds 1 numbers",)),
         (wider_than_a_token, ("impossible", "width 51")),
     ],
@@ -215,7 +217,7 @@ def test_tensors_that_are_not_those_of_an_elmo(
 )
 def test_what_is_no_state(content: object, tmp_path: Path):
     torch.save(content, tmp_path / "m.th")
-    expect(tmp_path / "m.th", "expected tensors by name, got")
+    expect(tmp_path / "m.th", "expected tensors by name")
 
 
 def test_options_that_contradict_the_tensors(tmp_path: Path):
@@ -252,7 +254,7 @@ def test_a_compressed_file_which_torch_does_not_write(tmp_path: Path):
     ):
         for name in plain.namelist():
             packed.writestr(name, plain.read(name))
-    expect(tmp_path / "m.th", "data.pkl' is compressed, expected stored")
+    expect(tmp_path / "m.th", "data.pkl' is compressed, expected it stored")
 
 
 def test_files_that_cannot_be_chosen_or_opened(tmp_path: Path):

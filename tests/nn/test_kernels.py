@@ -21,13 +21,16 @@ SHAPES: dict[str, dict[str, Any]] = {
     "no projection": {"projection": False, "cell_clip": 0.4, "projection_clip": 0.2},
 }
 ANEW = {"restarts": True, "cell_clip": 0.4, "projection_clip": 0.2}
-"""Rows that start anew from a zero state on their way, which inference does not know."""
+"""Rows that start anew from a zero state on their way."""
 EXACT = {"rtol": 1e-10, "atol": 1e-11}
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 DTYPES = [(torch.float64, EXACT), (torch.float32, CLOSE)]
 
 every_batch = pytest.mark.parametrize("batch_sizes", BATCHES, ids=str)
 every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+every_shape_and_restarts = pytest.mark.parametrize(
+    "shape", [*SHAPES.values(), ANEW], ids=[*SHAPES, "restarts"]
+)
 every_dtype = pytest.mark.parametrize(("dtype", "tolerance"), DTYPES, ids=["float64", "float32"])
 
 
@@ -86,7 +89,7 @@ def assert_close(actual: Any, expected: Any, tolerance: dict[str, float]) -> Non
 
 @every_dtype
 @every_batch
-@every_shape
+@every_shape_and_restarts
 def test_the_inference_kernel_gives_the_numbers_of_the_plain_one(
     batch_sizes, shape, dtype, tolerance
 ):
@@ -98,7 +101,7 @@ def test_the_inference_kernel_gives_the_numbers_of_the_plain_one(
 
 @every_dtype
 @every_batch
-@pytest.mark.parametrize("shape", [*SHAPES.values(), ANEW], ids=[*SHAPES, "restarts"])
+@every_shape_and_restarts
 def test_the_training_kernel_has_the_gradients_of_the_plain_one(
     batch_sizes, shape, dtype, tolerance
 ):

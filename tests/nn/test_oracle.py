@@ -48,7 +48,9 @@ def assert_equals_oracle(folder: Path, shape: dict[str, Any], seed: int = 1) -> 
     for sentence, layers in zip(sentences, vectors, strict=True):
         expected, _ = bilm_layers(options, arrays, sentence, words=words)
         assert layers.dtype == np.float32
-        np.testing.assert_allclose(layers, expected, rtol=2e-5, atol=1e-5)
+        # Roundings of the largest numbers (22 with weights scaled by 3) reach the small ones.
+        atol = max(1e-5, 2e-6 * float(np.abs(expected).max(initial=0)))
+        np.testing.assert_allclose(layers, expected, rtol=2e-5, atol=atol)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

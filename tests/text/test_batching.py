@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relmo.errors import InputError
-from relmo.text.batching import length_batches, pack, window
+from relmo.text.batching import in_order, length_batches, pack, pack_rows, window
 
 some_lengths = st.lists(st.integers(0, 30))
 falling = st.lists(st.integers(1, 12)).map(lambda sizes: sorted(sizes, reverse=True))
@@ -83,10 +83,47 @@ def test_one_sentence_is_packed_as_it_is_and_reversed() -> None:
     assert (packing.backward == np.arange(50_000)[::-1]).all()
 
 
+@given(falling)
+def test_rows_hold_whole_sentences_end_to_end_and_are_no_longer_than_the_longest(lengths) -> None:
+    packing = pack_rows(lengths)
+    assert len(packing.batch_sizes) == (lengths[0] if lengths else 0)
+    assert list(packing.batch_sizes) == sorted(packing.batch_sizes, reverse=True)
+    rows = np.concatenate([np.arange(n) for n in packing.batch_sizes] or [np.empty(0, int)])
+    flat = np.arange(sum(lengths))
+    sentence = np.repeat(np.arange(len(lengths)), lengths)  # of each flat position
+    for direction, sign in ((packing.forward, 1), (packing.backward, -1)):
+        assert (np.sort(direction) == flat).all()
+        for row in range(max(packing.batch_sizes, default=0)):
+            read = direction[rows == row]
+            for number in np.unique(sentence[read]):
+                at = np.flatnonzero(sentence[read] == number)
+                assert len(at) == lengths[number]
+                assert (np.diff(at) == 1).all()
+                assert (np.diff(read[at]) == sign).all()
+    sizes = np.array(lengths, np.int64)
+    firsts = np.cumsum(sizes) - sizes
+    begins = set(packing.unpack_forward[firsts].tolist())
+    assert begins - set(packing.starts.tolist()) == set(range(max(packing.batch_sizes, default=0)))
+
+
+@given(falling)
+def test_rows_unpack_to_the_flat_order(lengths: list[int]) -> None:
+    packing = pack_rows(lengths)
+    flat = np.arange(sum(lengths))
+    assert (flat[packing.forward][packing.unpack_forward] == flat).all()
+    assert (flat[packing.backward][packing.unpack_backward] == flat).all()
+
+
+def test_short_sentences_fill_the_rows_beside_a_long_one() -> None:
+    assert pack_rows([100, *[10] * 20]).batch_sizes == (3,) * 100
+    assert pack([100, *[10] * 20]).batch_sizes == (21,) * 10 + (1,) * 90
+
+
+@pytest.mark.parametrize("packer", [pack, pack_rows])
 @pytest.mark.parametrize("lengths", [[0], [3, 0], [1, 2], [2, -1]])
-def test_empty_sentences_and_rising_lengths_do_not_pack(lengths: list[int]) -> None:
+def test_empty_sentences_and_rising_lengths_do_not_pack(packer, lengths: list[int]) -> None:
     with pytest.raises(InputError, match="at least 1 and falling"):
-        pack(lengths)
+        packer(lengths)
 
 
 @given(st.lists(st.lists(st.integers(), max_size=9)), st.integers(1, 12))
@@ -106,3 +143,15 @@ def test_windows_are_lazy_and_empty_sentences_do_not_pile_up() -> None:
 def test_a_window_of_nothing_is_an_error() -> None:
     with pytest.raises(InputError, match="at least 1, got 0"):
         next(window([["a"]], 0))
+
+
+@given(st.lists(st.lists(st.just("a"), max_size=9), max_size=40), st.integers(1, 30))
+def test_results_come_in_the_order_of_their_sentences(sentences: list[list[str]], budget: int):
+    def compute(batch: list[list[str]]) -> list[int]:
+        lengths = [len(sentence) for sentence in batch]
+        assert lengths == sorted(lengths, reverse=True)
+        assert len(batch) == 1 or sum(lengths) + 2 * len(batch) <= budget
+        return lengths
+
+    found = list(in_order(iter(sentences), compute, budget))
+    assert found == [len(sentence) for sentence in sentences]

@@ -8,7 +8,7 @@ import pytest
 
 from relmo.errors import InputError
 from relmo.train.batches import Encoder
-from relmo.train.evaluate import first_tokens, perplexity
+from relmo.train.evaluate import perplexity, thinned
 from tests.train.helpers import SHAPE, VOCAB, language_model, naive_losses, random_sentences
 
 ENCODER = Encoder(VOCAB, SHAPE.char_cnn and SHAPE.char_cnn.max_characters_per_token)
@@ -60,13 +60,13 @@ def test_a_failure_too_leaves_the_model_training():
     assert model.training
 
 
-def test_it_stops_after_enough_tokens():
-    sentences = [["w1"] * 3] * 10
-    assert len(list(first_tokens(sentences, 0))) == 10
-    for most, taken in ((1, 1), (3, 1), (4, 2), (30, 10), (99, 10)):
-        assert len(list(first_tokens(sentences, most))) == taken
+def test_a_part_of_the_sentences_is_spread_over_all_of_them():
+    sentences = [[f"w{number}"] * 3 for number in range(10)]
+    assert list(thinned(iter(sentences), 0)) == sentences
+    for most, every in ((1, 16), (3, 16), (6, 8), (9, 4), (29, 2), (30, 1), (99, 1)):
+        assert list(thinned(iter(sentences), most)) == sentences[::every], most
         result = perplexity(language_model(), ENCODER, sentences, max_tokens=most)
-        assert result.n_predictions == 4 * taken
+        assert result.n_predictions == 4 * len(sentences[::every])
 
 
 def test_no_sentence_has_no_perplexity():

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from relmo import _files
-from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError, TrainingError
 from relmo.formats import relmo_format
 from relmo.text.vocab import Vocabulary
@@ -445,6 +445,14 @@ def test_a_folder_that_is_no_model_is_not_replaced_by_the_best(corpora: Corpora,
     ):
         corpora.train(tmp_path / "run" / "best" / "thesis.tex" / "run", config())
     assert (tmp_path / "run" / "best" / "thesis.tex").read_text() == "mine"
+
+
+def test_a_model_with_a_lexicon_is_not_trained(corpora: Corpora, tmp_path: Path):
+    lexicon = LexiconConfig(n_words=5, word_dim=2)
+    with pytest.raises(ConfigError, match="model: lexicon: relmo trains"):
+        corpora.train(tmp_path / "run", config(model=BiLMConfig(
+            lstm_dim=6, projection_dim=4, lexicon=lexicon,
+        )))  # fmt: skip
 
 
 def test_a_vocabulary_must_hold_the_specials_and_fit_a_word_model(corpora: Corpora, tmp_path: Path):

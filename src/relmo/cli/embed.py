@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from relmo.cli import lines
+from relmo.cli import given, lines
 from relmo.cli.words import in_bytes, some
 from relmo.errors import InputError
 
@@ -64,9 +64,7 @@ def embed(
     ] = "average",
     model: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL", help="A model's folder.", show_default="the model in the box"
-        ),
+        typer.Option(metavar="MODEL", help=given.HELP, show_default="the model in the box"),
     ] = None,
     dtype: Annotated[DType, typer.Option(help="Numbers in the file.")] = DType.float32,
     token_budget: Annotated[
@@ -89,11 +87,10 @@ def embed(
     chosen = _parsed(layers)
     lines.check(texts)
 
-    import relmo  # torch takes a second to import
-    from relmo.store import embeddings
+    from relmo.store import embeddings  # torch takes a second to import
 
     path = embeddings.check_path(output)
-    elmo = relmo.load(model)
+    elmo = given.load(model)
     writing = embeddings.open_writer(path, dtype=dtype.value, keep_sentences=not forget_sentences)
     tally = _Tally()
     with writing as writer, _progress(texts, tally) as show:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relmo.cli import given
 from relmo.cli.words import in_bytes, some
 
 if TYPE_CHECKING:
-    from relmo.config import BiLMConfig
+    from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
     from relmo.formats.checkpoint import Checkpoint
 
 __all__ = ["info"]
@@ -25,9 +26,7 @@ _PARTS = {
 def info(
     model: Annotated[
         str | None,
-        typer.Argument(
-            metavar="MODEL", help="A model's folder.", show_default="the model in the box"
-        ),
+        typer.Argument(metavar="MODEL", help=given.HELP, show_default="the model in the box"),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of lines.")
@@ -37,10 +36,7 @@ def info(
 
     Its format, layers, shape, parameters by part, vocabulary, and its card.
     """
-    from relmo.formats import detect  # torch takes a second to import
-    from relmo.model import BOX
-
-    checkpoint = detect.read(BOX if model is None else model)
+    checkpoint = given.read(model)
     if as_json:
         print(json.dumps(_facts(checkpoint), indent=2, ensure_ascii=False))
         return
@@ -102,13 +98,34 @@ def _lstm_layers(n: int) -> str:
 
 
 def _token_encoder(config: "BiLMConfig") -> str:
+    if config.lexicon is not None:
+        return _lexicon(config.lexicon)
     cnn = config.char_cnn
-    if cnn is None:
-        return some(config.n_words or 0, "word vector")
+    if cnn is not None:
+        return f"character vectors of {cnn.embedding_dim}; {_convolutions(cnn)}"
+    return some(config.n_words or 0, "word vector")
+
+
+def _lexicon(lexicon: "LexiconConfig") -> str:
+    said = []
+    if lexicon.n_words is not None:
+        said.append(f"{some(lexicon.n_words, 'word vector')} of {lexicon.word_dim}")
+    if lexicon.n_characters is not None:
+        said.append(f"{some(lexicon.n_characters, 'character vector')} of {lexicon.char_dim}")
+        said.append(
+            "an LSTM reads them in each direction; "
+            f"{lexicon.max_characters_per_token} characters a token"
+            if lexicon.char_cnn is None
+            else _convolutions(lexicon.char_cnn)
+        )
+    return "; ".join(said)
+
+
+def _convolutions(cnn: "CharCNNConfig") -> str:
     filters = ", ".join(f"{number} of width {width}" for width, number in cnn.filters)
     return (
-        f"character vectors of {cnn.embedding_dim}; filters: {filters}; {cnn.activation}; "
-        f"{some(cnn.n_highway, 'highway layer')}; {cnn.max_characters_per_token} characters a token"
+        f"filters: {filters}; {cnn.activation}; {some(cnn.n_highway, 'highway layer')}; "
+        f"{cnn.max_characters_per_token} characters a token"
     )
 
 
@@ -124,7 +141,9 @@ def _lstms(config: "BiLMConfig") -> str:
 
 
 def _size(source: Path) -> int:
-    """Bytes on disk of a file, or of the files of a folder."""
+    """Bytes on disk of a file, or of the files of a folder or of a checkpoint of TensorFlow."""
+    if source.suffix == ".index":
+        return sum(path.stat().st_size for path in source.parent.glob(f"{source.stem}.*"))
     if source.is_file():
         return source.stat().st_size
     return sum(path.stat().st_size for path in source.rglob("*") if path.is_file())

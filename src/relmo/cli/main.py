@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 import relmo
+from relmo.cli.convert import convert
 from relmo.cli.embed import embed
 from relmo.cli.info import info
 from relmo.cli.map import map_word
+from relmo.cli.models import models
 from relmo.cli.train import train
+from relmo.cli.verify import verify
 from relmo.errors import RelmoError
 
 __all__ = ["app", "run"]
@@ -25,6 +28,9 @@ app = typer.Typer(
 app.command()(embed)
 app.command("map")(map_word)
 app.command()(info)
+app.command()(models)
+app.command()(convert)
+app.command()(verify)
 app.command()(train)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from relmo.cli import lines
+from relmo.cli import given, lines
 from relmo.cli.words import some
 from relmo.errors import InputError
 
@@ -54,9 +54,7 @@ def map_word(
     ] = 200,
     model: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL", help="A model's folder.", show_default="the model in the box"
-        ),
+        typer.Option(metavar="MODEL", help=given.HELP, show_default="the model in the box"),
     ] = None,
 ) -> None:
     """Draw every use of WORD, a panel for each layer.
@@ -69,8 +67,7 @@ def map_word(
     arguments = sentences or ["-"]
     lines.check(arguments)
 
-    import relmo  # torch takes a second to import
-    from relmo.explore import page, sense_map, sense_plot
+    from relmo.explore import page, sense_map, sense_plot  # torch takes a second to import
 
     page.check_path(output)
     wanted = None if forms is None else [form.strip() for form in forms.split(",") if form.strip()]
@@ -83,7 +80,7 @@ def map_word(
         exact=exact,
         limit=limit,
     )
-    drawn = sense_map.compute(relmo.load(model), word, uses)
+    drawn = sense_map.compute(given.load(model), word, uses)
     name = "the model in the box" if model is None else Path(model).resolve().name
     sense_plot.draw(drawn, output, model=name)
     n_sentences = len({use.tokens for use in uses})

@@ -72,7 +72,10 @@ def train(  # noqa: PLR0913 - each is a flag
         int, typer.Option(metavar="N", help="Steps between validations.")
     ] = 1000,
     valid_tokens: Annotated[
-        int, typer.Option(metavar="N", help="Tokens of the validation file used; 0: all.")
+        int,
+        typer.Option(
+            metavar="N", help="Tokens of the validation file used at most, spread over it; 0: all."
+        ),
     ] = 20_000,
     resume: Annotated[
         bool,

@@ -12,6 +12,7 @@ from relmo.errors import ConfigError, InputError, ShapeError
 from relmo.model import Elmo, load, packed_index
 from relmo.nn.bilm import BiLMState
 from relmo.nn.lstm import LSTMState
+from relmo.text import batching
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, EOW, N_CHARACTERS, PAD, CharSpace
 
 __all__ = ["MAX_CHARACTERS", "PackedLayers", "_ElmoBiLm", "batch_to_ids"]
@@ -236,7 +237,10 @@ class _ElmoBiLm(nn.Module):
             missing = max(0, len(order) - self._states[0].shape[1])
             rows = [F.pad(part.to(tokens), (0, 0, 0, missing))[:, order] for part in self._states]
             state = BiLMState(LSTMState(*rows[:2]), LSTMState(*rows[2:]))
-        output = self.bilm(tokens, packed_index(marked, tokens.device), state)
+        pack = (
+            batching.pack if self.stateful else batching.pack_rows
+        )  # a state has a row of its own
+        output = self.bilm(tokens, packed_index(pack(marked), tokens.device), state)
         if self.stateful:
             inverse = torch.argsort(order)
             after = output.state.rows(inverse)

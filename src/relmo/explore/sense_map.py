@@ -24,6 +24,7 @@ __all__ = [
     "compute",
     "find_uses",
     "inflections",
+    "of_vectors",
     "principal_plane",
     "silhouette",
 ]
@@ -173,8 +174,19 @@ def compute(elmo: Embedder, word: str, uses: Sequence[Use]) -> SenseMap:
             if (tokens, position) in wanted:
                 rows[tokens, position] = layers[:, position].copy()
     stacked = np.stack([rows[use.tokens, use.position] for use in uses], axis=1)  # (L, uses, dim)
+    return of_vectors(word, uses, list(stacked))
+
+
+def of_vectors(word: str, uses: Sequence[Use], layers: Sequence[Array]) -> SenseMap:
+    """The map of uses whose vectors are there already, from whatever computed them.
+
+    Args:
+        word: for the title.
+        uses: what `find_uses` gave.
+        layers: of each layer the vectors of the uses, (uses, dim of that layer).
+    """
     labels = [use.label for use in uses]
-    maps = tuple(_layer_map(n, vectors, labels) for n, vectors in enumerate(stacked))
+    maps = tuple(_layer_map(n, vectors, labels) for n, vectors in enumerate(layers))
     return SenseMap(word=word, uses=tuple(uses), layers=maps)
 
 

@@ -9,17 +9,15 @@ Without `char_cnn` it is a word-input model. Published files carry keys of the t
 is not read here is ignored.
 """
 
-import sys
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from relmo.config import BiLMConfig, CharCNNConfig
 from relmo.errors import ConfigError
+from relmo.formats import _options
 from relmo.formats._checks import located
+from relmo.formats._options import Options
 
 __all__ = ["config_from_options", "has_characters", "options_from_config"]
-
-Options = Mapping[str, Any]
 
 _COMPUTED = {"bidirectional": True, "reverse": False, "projection_after_highway": True}
 """Keys of some published files that would change the arithmetic at any other value."""
@@ -41,7 +39,7 @@ def config_from_options(options: Options, where: str, n_words: int | None = None
     Raises:
         ConfigError: a key is missing, of a wrong type, or contradicts another.
     """
-    lstm = _section(options, "lstm", where)
+    lstm = _options.section(options, "lstm", where)
     for section in (options, lstm, options.get("char_cnn")):
         for key, value in _COMPUTED.items():
             if isinstance(section, dict) and section.get(key, value) != value:
@@ -50,15 +48,15 @@ def config_from_options(options: Options, where: str, n_words: int | None = None
     if not isinstance(skip, bool):
         raise ConfigError(
             f"{where}: lstm.use_skip_connections: expected true or false, "
-            f"{_got(lstm, 'use_skip_connections')}"
+            f"{_options.got(lstm, 'use_skip_connections')}"
         )
     with located(where):
         return BiLMConfig(
-            lstm_dim=_whole(lstm, "lstm.dim", where),
-            projection_dim=_whole(lstm, "lstm.projection_dim", where),
-            n_layers=_whole(lstm, "lstm.n_layers", where, default=1),
-            cell_clip=_clip(lstm, "lstm.cell_clip", where),
-            projection_clip=_clip(lstm, "lstm.proj_clip", where),
+            lstm_dim=_options.whole(lstm, "lstm.dim", where),
+            projection_dim=_options.whole(lstm, "lstm.projection_dim", where),
+            n_layers=_options.whole(lstm, "lstm.n_layers", where, default=1),
+            cell_clip=_options.clip(lstm, "lstm.cell_clip", where),
+            projection_clip=_options.clip(lstm, "lstm.proj_clip", where),
             skip_connections=skip,
             char_cnn=_char_cnn(options, where) if has_characters(options) else None,
             n_words=n_words,
@@ -90,78 +88,17 @@ def options_from_config(config: BiLMConfig) -> dict[str, Any]:
 
 
 def _char_cnn(options: Options, where: str) -> CharCNNConfig:
-    cnn = _section(options, "char_cnn", where)
-    embedding = _section(cnn, "char_cnn.embedding", where)
+    cnn = _options.section(options, "char_cnn", where)
+    embedding = _options.section(cnn, "char_cnn.embedding", where)
     n_characters = cnn.get("n_characters", 262)
     if n_characters not in (261, 262):
         raise ConfigError(
             f"{where}: char_cnn.n_characters: expected 261 or 262, got {n_characters!r}"
         )
     return CharCNNConfig(
-        filters=_filters(cnn, where),
-        embedding_dim=_whole(embedding, "char_cnn.embedding.dim", where),
-        n_highway=_whole(cnn, "char_cnn.n_highway", where, default=0, least=0),
-        activation=_activation(cnn, where),
-        max_characters_per_token=_whole(cnn, "char_cnn.max_characters_per_token", where),
+        filters=_options.filters(cnn, "char_cnn.filters", where),
+        embedding_dim=_options.whole(embedding, "char_cnn.embedding.dim", where),
+        n_highway=_options.whole(cnn, "char_cnn.n_highway", where, default=0, least=0),
+        activation=_options.activation(cnn, "char_cnn.activation", where),
+        max_characters_per_token=_options.whole(cnn, "char_cnn.max_characters_per_token", where),
     )
-
-
-def _filters(cnn: Options, where: str) -> tuple[tuple[int, int], ...]:
-    filters = cnn.get("filters")
-    if not isinstance(filters, list) or not filters or not all(map(_is_pair, filters)):
-        raise ConfigError(
-            f"{where}: char_cnn.filters: expected [[width, number], ...], {_got(cnn, 'filters')}"
-        )
-    return tuple((width, number) for width, number in filters)
-
-
-def _is_pair(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(item) is int for item in value)
-
-
-def _activation(cnn: Options, where: str) -> Literal["relu", "tanh"]:
-    match cnn.get("activation"):
-        case "relu":
-            return "relu"
-        case "tanh":
-            return "tanh"
-    raise ConfigError(
-        f"{where}: char_cnn.activation: expected 'relu' or 'tanh', {_got(cnn, 'activation')}"
-    )
-
-
-def _section(options: Options, key: str, where: str) -> Options:
-    section = options.get(_last(key))
-    if not isinstance(section, dict):
-        raise ConfigError(f"{where}: {key}: expected an object, {_got(options, _last(key))}")
-    return section
-
-
-def _whole(
-    section: Options, key: str, where: str, *, default: int | None = None, least: int = 1
-) -> int:
-    value = section.get(_last(key), default)
-    if type(value) is not int or value < least:  # True is an int too
-        raise ConfigError(
-            f"{where}: {key}: expected a whole number of at least {least}, "
-            f"{_got(section, _last(key))}"
-        )
-    return value
-
-
-def _clip(section: Options, key: str, where: str) -> float | None:
-    """A clip; absent, null and 0 are all no clip, as AllenNLP reads them."""
-    value = section.get(_last(key))
-    if value is None:
-        return None
-    if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:  # not NaN, inf
-        raise ConfigError(f"{where}: {key}: expected a number of at least 0 or null, got {value!r}")
-    return float(value) or None
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
-def _got(section: Options, key: str) -> str:
-    return f"got {section[key]!r}" if key in section else "the key is missing"

@@ -17,12 +17,14 @@ from torch import Tensor
 from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
+from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
 
 __all__ = [
     "STORED_DTYPES",
     "check_checkpoint",
     "check_finite",
+    "check_lexicon",
     "check_mixes",
     "check_names",
     "check_readable",
@@ -116,6 +118,21 @@ def check_vocab(config: BiLMConfig, vocab: Vocabulary | None, where: str) -> Non
         )
 
 
+def check_lexicon(config: BiLMConfig, lexicon: Lexicon | None, where: str) -> None:
+    """The words and characters are as many as the configuration says, else FormatError."""
+    expected, found = (
+        None if counted is None else (counted.n_words, counted.n_characters)
+        for counted in (config.lexicon, lexicon)
+    )
+    if expected != found:
+        names = [
+            "no lexicon" if numbers is None
+            else f"{numbers[0] or 'no'} words and {numbers[1] or 'no'} characters"
+            for numbers in (found, expected)
+        ]  # fmt: skip
+        raise FormatError(f"{where}: {names[0]}, expected {names[1]}, as its config says")
+
+
 def check_mixes(config: BiLMConfig, mixes: Iterable[LayerMix], where: str) -> None:
     """Each mix has a weight for every layer, else FormatError."""
     for number, mix in enumerate(mixes):
@@ -166,6 +183,7 @@ def check_checkpoint(checkpoint: Checkpoint, where: str) -> None:
     """
     config, vocab, softmax = checkpoint.config, checkpoint.vocab, checkpoint.softmax
     check_vocab(config, vocab, f"{where}: vocab")
+    check_lexicon(config, checkpoint.lexicon, f"{where}: lexicon")
     check_mixes(config, checkpoint.mixes, where)
     _check_tensors(parameter_shapes(config), checkpoint.tensors, where, "its config")
     if softmax is not None:
@@ -216,17 +234,17 @@ def check_readable(path: Path, where: str) -> None:
         pass
 
 
-def read_json(path: Path, where: str) -> dict[str, Any]:
-    """The object that a JSON file holds.
+def read_json(path: Path, where: str, most_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
+    """The object that a JSON file of at most so many bytes holds.
 
     Raises:
         InputError: there is no such file, or it cannot be opened.
         FormatError: it is not UTF-8, not JSON or not an object.
     """
     with readable(where), path.open("rb") as file:
-        data = file.read(_MAX_JSON_BYTES + 1)
-    if len(data) > _MAX_JSON_BYTES:
-        raise FormatError(f"{where}: expected a JSON object, got more than {_MAX_JSON_BYTES} bytes")
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise FormatError(f"{where}: expected a JSON object, got more than {most_bytes} bytes")
     try:
         value = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

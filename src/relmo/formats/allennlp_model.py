@@ -21,7 +21,7 @@ from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
 from relmo.formats._allennlp_table import allennlp_table
 from relmo.formats._bilm_options import config_from_options, has_characters
-from relmo.formats._torch_file import is_torch_file, load_tensors
+from relmo.formats._torch_file import check_numbers, is_torch_file, load_tensors
 from relmo.formats.checkpoint import Checkpoint, Shape
 from relmo.text.chars import N_CHARACTERS
 
@@ -84,7 +84,7 @@ def read(path: Path) -> Checkpoint:
     inside = {name: found.pop(name) for name in list(found) if name.startswith(elmo)}
     if found:
         logger.info("%s: %d tensors of the task's model are left", NAME, len(found))
-    _check_kinds(inside, where)
+    check_numbers(inside, where)
     mixes = _mixes(inside, elmo, where) if elmo != bilm else ()
     tensors = {name.removeprefix(bilm): tensor for name, tensor in inside.items()}
     if tensors.pop(_CACHE, None) is not None:
@@ -108,20 +108,6 @@ def _prefixes(found: Mapping[str, Tensor], where: str) -> tuple[str, str]:
             f"{where}: holds {len(prefixes)} ELMos, expected one: {', '.join(map(repr, prefixes))}"
         )
     return prefixes[0], prefixes[0].removesuffix("_elmo_lstm.")
-
-
-def _check_kinds(tensors: Mapping[str, Tensor], where: str) -> None:
-    """Plain tensors of floating point whose numbers are all there."""
-    for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.device.type != "cpu":
-            raise FormatError(f"{where}: {name!r} is no plain tensor")
-        if tensor.dtype not in _checks.STORED_DTYPES:
-            raise FormatError(f"{where}: {name!r} is {tensor.dtype}, expected torch.float32")
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise FormatError(
-                f"{where}: {name!r} is declared as {tuple(tensor.shape)}, more than is stored"
-            )
-        _checks.check_finite(name, tensor.detach(), where)
 
 
 def _mixes(tensors: dict[str, Tensor], elmo: str, where: str) -> tuple[LayerMix, ...]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
-from relmo.errors import FormatError
+from relmo.errors import FormatError, InputError
 from relmo.formats import _checks, _hdf5
 from relmo.formats._bilm_options import config_from_options, has_characters, options_from_config
 from relmo.formats._bilm_table import Row, bilm_table
@@ -183,8 +183,14 @@ def write(
 
     Raises:
         FormatError: the checkpoint is not whole (see `Checkpoint`).
-        InputError: something else stands there, or the folder cannot be written (disk full).
+        InputError: the model looks up words and characters in a lexicon, for which the format has
+            no place, something else stands there, or the folder cannot be written (disk full).
     """
+    if checkpoint.config.lexicon is not None:
+        raise InputError(
+            f"cannot write '{os.fspath(folder)}' as {NAME}: the model looks up words and "
+            f"characters in a lexicon, for which that format has no place; write it as relmo"
+        )
     _checks.check_checkpoint(checkpoint, f"{NAME}: checkpoint for '{os.fspath(folder)}'")
     if checkpoint.softmax is not None:
         logger.info("%s: the softmax is left out, the format has no place for it", NAME)

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relmo.errors import FormatError, InputError
-from relmo.formats import allennlp_model, archives, bilm_hdf5, relmo_format
+from relmo.formats import (
+    allennlp_model,
+    archives,
+    bilm_hdf5,
+    bilm_tf,
+    manylangs,
+    relmo_format,
+    tfhub_module,
+)
 from relmo.formats._checks import readable
 from relmo.formats.checkpoint import Checkpoint
 
@@ -21,14 +29,53 @@ class Format:
     why_not: Callable[[Path], str | None]
     """Says why a path is not in this format, or None where it looks like it."""
     read: Callable[[Path], Checkpoint]
+    title: str = ""
+    """What it is, for the README's table."""
+    writes: bool = False
+    """Whether `Elmo.save` writes it."""
+    has_mix: bool = False
+    """Whether it has a place for learned mixes of the layers."""
+    has_softmax: bool = False
+    """Whether it has a place for the language model's softmax."""
 
 
 FORMATS = (
-    Format(relmo_format.NAME, relmo_format.why_not, relmo_format.read),
-    Format(bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder),
-    Format(allennlp_model.NAME, allennlp_model.why_not, allennlp_model.read),
-    Format(archives.NAME, archives.why_not, lambda path: archives.read(path, _read_path)),
-)
+    Format(
+        relmo_format.NAME, relmo_format.why_not, relmo_format.read,
+        title="relmo: a folder with `config.json`, `model.safetensors`, `vocab.txt`, `README.md`",
+        writes=True, has_mix=True, has_softmax=True,
+    ),
+    Format(
+        bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder,
+        title="AllenNLP and bilm-tf: `options.json` and HDF5 weights, a folder or two files",
+        writes=True,
+    ),
+    Format(
+        bilm_tf.NAME, bilm_tf.why_not, bilm_tf.read,
+        title="bilm-tf: a TensorFlow training checkpoint with `options.json` and its vocabulary",
+        has_softmax=True,
+    ),
+    Format(
+        tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read,
+        title="TF-Hub: a module's folder (google/elmo/1-3, DeepPavlov's)",
+        has_mix=True,
+    ),
+    Format(
+        manylangs.NAME, manylangs.why_not, manylangs.read,
+        title="ELMoForManyLangs: a folder with `encoder.pkl`, `token_embedder.pkl` and lexicons",
+        has_softmax=True,
+    ),
+    Format(
+        allennlp_model.NAME, allennlp_model.why_not, allennlp_model.read,
+        title="AllenNLP: the ELMo in a trained model, `weights.th` or `model.tar.gz`",
+        has_mix=True,
+    ),
+    Format(
+        archives.NAME, archives.why_not, lambda path: archives.read(path, _read_path),
+        title="zip or tar of any of these, NLPL's and simple_elmo's zips",
+        has_mix=True, has_softmax=True,
+    ),
+)  # fmt: skip
 
 
 def read(
@@ -40,7 +87,8 @@ def read(
     """Read a model in any format.
 
     Args:
-        path: a model's folder, a folder with exactly one in it, an archive or a file, or
+        path: a model's folder, a folder with exactly one in it, an archive, a file, or the prefix
+            of a TensorFlow checkpoint; or
         options: options.json, and
         weights: the HDF5 file that goes with it.
 
@@ -60,7 +108,7 @@ def read(
 
 
 def _read_path(path: Path) -> Checkpoint:
-    if not path.exists():
+    if not path.exists() and not path.with_name(f"{path.name}.index").is_file():
         raise InputError(f"'{path}': there is no such model folder")
     found, reasons = _fitting(path)
     if found is not None:

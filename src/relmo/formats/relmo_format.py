@@ -5,6 +5,8 @@ config.json           {"format": "relmo", "version": 1, "bilm": {...}}, the fiel
 model.safetensors     every parameter by its name in relmo.nn; half precision allowed
 softmax.safetensors   the language model's output layer, "weight" (V, P) and "bias" (V,), or none
 vocab.txt             one word a line, or none
+lexicon.json          {"words": [...], "characters": [...]} in the order of their ids, either may
+                      be null; of a model whose token encoder looks them up, and of no other
 README.md             the model card, or none
 """
 
@@ -25,6 +27,7 @@ from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import _checks
 from relmo.formats._write import model_folder
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
+from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["NAME", "VERSION", "read", "why_not", "write"]
@@ -32,7 +35,8 @@ __all__ = ["NAME", "VERSION", "read", "why_not", "write"]
 NAME = "relmo"
 VERSION = 1
 CONFIG, MODEL, SOFTMAX = "config.json", "model.safetensors", "softmax.safetensors"
-VOCAB, CARD = "vocab.txt", "README.md"
+VOCAB, LEXICON, CARD = "vocab.txt", "lexicon.json", "README.md"
+_MOST_LEXICON_BYTES = 2**28
 _STORED = {"F16", "BF16", "F32", "F64"}
 
 
@@ -78,6 +82,7 @@ def _read(folder: Path) -> Checkpoint:
         config=config,
         tensors=tensors,
         vocab=vocab,
+        lexicon=_read_lexicon(folder / LEXICON, config),
         softmax=softmax,
         mixes=mixes,
         card=_read_card(folder / CARD) if (folder / CARD).exists() else None,
@@ -110,7 +115,7 @@ def write(
         known = ", ".join(map(str, _checks.STORED_DTYPES))
         raise InputError(f"{NAME}: dtype is {dtype}, expected one of {known}")
     _checks.check_checkpoint(checkpoint, f"{NAME}: checkpoint for '{os.fspath(folder)}'")
-    own = frozenset({CONFIG, MODEL, SOFTMAX, VOCAB, CARD})
+    own = frozenset({CONFIG, MODEL, SOFTMAX, VOCAB, LEXICON, CARD})
     with model_folder(folder, own=own, why_not=why_not, overwrite=overwrite) as aside:
         config = {"format": NAME, "version": VERSION, "bilm": checkpoint.config.to_dict()}
         if checkpoint.mixes:
@@ -122,6 +127,9 @@ def write(
             _write_tensors(checkpoint.softmax, aside / SOFTMAX, dtype, folder)
         if checkpoint.vocab is not None:
             checkpoint.vocab.write(aside / VOCAB)
+        if checkpoint.lexicon is not None:
+            names = {"words": checkpoint.lexicon.words, "characters": checkpoint.lexicon.characters}
+            (aside / LEXICON).write_text(json.dumps(names) + "\n", encoding="utf-8")
         if checkpoint.card is not None:
             (aside / CARD).write_bytes(checkpoint.card.encode("utf-8"))
 
@@ -160,6 +168,27 @@ def _read_mixes(values: object, config: BiLMConfig, where: str) -> tuple[LayerMi
     )
     _checks.check_mixes(config, mixes, where)
     return mixes
+
+
+def _read_lexicon(path: Path, config: BiLMConfig) -> Lexicon | None:
+    where = f"{NAME}: {path}"
+    lexicon = None
+    if path.exists():
+        values = _checks.read_json(path, where, _MOST_LEXICON_BYTES)
+        if values.keys() != {"words", "characters"}:
+            raise FormatError(f"{where}: expected the keys 'words' and 'characters', got "
+                              f"{', '.join(map(repr, values)):.60}")  # fmt: skip
+        for key, names in values.items():
+            if names is not None and not (
+                isinstance(names, list) and all(isinstance(name, str) for name in names)
+            ):
+                raise FormatError(f"{where}: {key!r} is no list of strings, nor null")
+        try:
+            lexicon = Lexicon(values["words"], values["characters"])
+        except FormatError as error:
+            raise FormatError(f"{where}: {error}") from error
+    _checks.check_lexicon(config, lexicon, where)
+    return lexicon
 
 
 def _softmax_shapes(

@@ -1,1 +1,24 @@
-"""Models by name or URL: a catalogue, and downloads into a cache folder."""
+"""Models by name or URL: a catalogue, and downloads into a cache folder.
+
+hub.find("original")     what is known of a model
+hub.fetch("original")    where it lies on this machine, downloaded the first time
+"""
+
+from relmo.hub._cache import home
+from relmo.hub._catalogue import File, Model, catalogue, find
+from relmo.hub._fetch import MAX_BYTES, fetch, is_cached, resolve, verify
+from relmo.hub._transfer import Progress
+
+__all__ = [
+    "MAX_BYTES",
+    "File",
+    "Model",
+    "Progress",
+    "catalogue",
+    "fetch",
+    "find",
+    "home",
+    "is_cached",
+    "resolve",
+    "verify",
+]

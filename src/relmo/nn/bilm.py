@@ -21,14 +21,16 @@ class PackedIndex:
     """How a batch of sentences is laid out for the LSTMs.
 
     N positions together; a sentence's tokens include its begin and end marks. Positions count
-    through the sentences one after another ("flat").
+    through the sentences one after another ("flat"). A row is a sentence or several end to end.
 
     Args:
-        batch_sizes: sentences still alive at each step, non-increasing.
+        batch_sizes: rows still alive at each step, non-increasing.
         forward: flat position of each packed position, reading forwards, (N,).
         backward: the same, each sentence read from its end, (N,).
         unpack_forward: packed position of each flat position, (N,).
         unpack_backward: the same for the backward order, (N,).
+        keep: (N, 1) in packed order, 0 where a sentence follows another in its row and starts
+            from a zero state, else 1; None: each row is one sentence.
     """
 
     batch_sizes: Sequence[int]
@@ -36,11 +38,12 @@ class PackedIndex:
     backward: Tensor
     unpack_forward: Tensor
     unpack_backward: Tensor
+    keep: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class BiLMState:
-    """State of both directions after the last batch; row r is the r-th longest sentence."""
+    """State of both directions after the last batch; row r is the r-th longest."""
 
     forward: LSTMState
     backward: LSTMState
@@ -57,7 +60,7 @@ class BiLMOutput:
     Args:
         layers: n_layers + 1 tensors (N, 2 * projection_dim) in flat order: the token layer twice
             side by side, then each LSTM layer, forward and backward side by side.
-        state: where each sentence's LSTMs stopped.
+        state: where each row's LSTMs stopped.
     """
 
     layers: tuple[Tensor, ...]
@@ -98,15 +101,16 @@ class BiLM(nn.Module):
             tokens: token vectors (N, projection_dim) in flat order, as `token_encoder` gives them
                 for each word; the same word's vector may simply be repeated.
             index: the batch's layout.
-            state: where each sentence's LSTMs start, or None for zeros.
+            state: where each row's LSTMs start, or None for zeros.
         """
         if len(tokens) != len(index.forward):
             raise ShapeError(f"tokens: expected {len(index.forward)} rows, got {len(tokens)}")
+        first = (None, None) if state is None else (state.forward, state.backward)
         ahead, ahead_state = self.forward_lstm(
-            tokens[index.forward], index.batch_sizes, None if state is None else state.forward
+            tokens[index.forward], index.batch_sizes, first[0], index.keep
         )
         back, back_state = self.backward_lstm(
-            tokens[index.backward], index.batch_sizes, None if state is None else state.backward
+            tokens[index.backward], index.batch_sizes, first[1], index.keep
         )
         layers = [torch.cat([tokens, tokens], dim=1)]  # (N, 2 * projection_dim)
         for forward, backward in zip(ahead, back, strict=True):

@@ -1,6 +1,7 @@
-"""Token encoders: characters -> convolutions -> highway -> projection, or a word embedding.
+"""Token encoders: characters -> convolutions -> highway -> projection, a word embedding, or both.
 
-Jozefowicz et al. 2016 ("CNN inputs"), Kim et al. 2016, as used by Peters et al. 2018, section 3.4.
+Jozefowicz et al. 2016 ("CNN inputs"), Kim et al. 2016, as used by Peters et al. 2018, section 3.4;
+and beside word vectors by Che et al. 2018 (ELMoForManyLangs).
 Matrices are stored (in, out) and multiplied as ``x @ W``, the layout of the released files.
 """
 
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relmo._typing import Float, Integer
-from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
 
-__all__ = ["N_CHARACTERS", "PAD", "CharCNN", "WordEmbedding", "token_encoder"]
+__all__ = ["N_CHARACTERS", "PAD", "CharCNN", "LexiconEncoder", "WordEmbedding", "token_encoder"]
 
 N_CHARACTERS = 261
 """256 byte values, then begin and end of sentence, begin and end of word, padding in a word."""
@@ -74,9 +75,10 @@ class Highway(nn.Module):
 
     def forward(self, x: Float[Tensor, "tokens dim"]) -> Float[Tensor, "tokens dim"]:
         """(tokens, dim) -> (tokens, dim)."""
-        gate = torch.sigmoid(torch.addmm(self.gate_bias, x, self.gate_weight))
+        carry = torch.sigmoid(-torch.addmm(self.gate_bias, x, self.gate_weight))  # 1 - g
         transformed = torch.relu(torch.addmm(self.transform_bias, x, self.transform_weight))
-        return torch.lerp(x.to(gate.dtype), transformed, gate)
+        # From 1 - g, as AllenNLP computes it: half as far from its vectors as from g.
+        return carry * x + (1 - carry) * transformed
 
 
 class Projection(nn.Module):
@@ -93,46 +95,37 @@ class Projection(nn.Module):
         return torch.addmm(self.bias, x, self.weight)
 
 
-class CharCNN(nn.Module):
-    """The character-aware token encoder.
+class CharLayers(nn.Module):
+    """Characters -> convolutions -> highway: what two token encoders share.
 
     Args:
         config: filters, highway layers and activation.
-        projection_dim: width of a token vector.
+        n_characters: rows of the character embedding.
     """
 
-    def __init__(self, config: CharCNNConfig, projection_dim: int) -> None:
+    def __init__(self, config: CharCNNConfig, n_characters: int) -> None:
         super().__init__()
         self.config = config
-        self.projection_dim = projection_dim
-        self.char_embedding = nn.Parameter(torch.empty(N_CHARACTERS, config.embedding_dim))
+        self.char_embedding = nn.Parameter(torch.empty(n_characters, config.embedding_dim))
         nn.init.uniform_(self.char_embedding, -1.0, 1.0)
         self.convolutions = nn.ModuleList(
             Convolution(width, config.embedding_dim, number, config.activation)
             for width, number in config.filters
         )
         self.highways = nn.ModuleList(Highway(config.n_filters) for _ in range(config.n_highway))
-        self.projection = (
-            Projection(config.n_filters, projection_dim)
-            if config.n_filters != projection_dim
-            else None
-        )
 
-    def forward(
-        self, characters: Integer[Tensor, "tokens characters"]
-    ) -> Float[Tensor, "tokens projection_dim"]:
-        """Token vectors, each from its own characters alone.
+    def features(
+        self, characters: Integer[Tensor, "tokens characters"], lengths: Integer[Tensor, " tokens"]
+    ) -> tuple[Float[Tensor, "tokens n_filters"], Integer[Tensor, " tokens"]]:
+        """What the convolutions and the highway layers make of each token's own characters.
 
         Args:
-            characters: ids (tokens, max_characters_per_token), `PAD` behind each token's end.
+            characters: ids (tokens, max_characters_per_token), at least one token.
+            lengths: ids of each token up to its end; all behind it are that of the padding.
 
         Returns:
-            (tokens, projection_dim), float32.
+            (tokens, n_filters) by rising length, and where each token of the input is in it.
         """
-        if characters.shape[0] == 0:
-            return self.char_embedding.new_zeros(0, self.projection_dim)
-        filled = characters != PAD
-        lengths = (filled * torch.arange(1, filled.shape[1] + 1, device=filled.device)).amax(1)
         order = torch.argsort(lengths, stable=True)
         spans = self._spans(lengths[order].tolist())
         features = [self._convolve(characters[order[start:stop], :time])
@@ -140,11 +133,9 @@ class CharCNN(nn.Module):
         x = torch.cat(features)  # (tokens, n_filters), by rising length
         for highway in self.highways:
             x = highway(x)
-        if self.projection is not None:
-            x = self.projection(x)
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(len(order), device=order.device)
-        return x.float()[inverse] if x.dtype == torch.bfloat16 else x[inverse]
+        return x, inverse
 
     def _spans(self, lengths: list[int]) -> list[tuple[int, int, int]]:
         """Rows that are convolved together: (first, last + 1, characters looked at).
@@ -177,6 +168,44 @@ class CharCNN(nn.Module):
         return torch.relu(responses) if self.config.activation == "relu" else responses.tanh()
 
 
+class CharCNN(CharLayers):
+    """The character-aware token encoder.
+
+    Args:
+        config: filters, highway layers and activation.
+        projection_dim: width of a token vector.
+    """
+
+    def __init__(self, config: CharCNNConfig, projection_dim: int) -> None:
+        super().__init__(config, N_CHARACTERS)
+        self.projection_dim = projection_dim
+        self.projection = (
+            Projection(config.n_filters, projection_dim)
+            if config.n_filters != projection_dim
+            else None
+        )
+
+    def forward(
+        self, characters: Integer[Tensor, "tokens characters"]
+    ) -> Float[Tensor, "tokens projection_dim"]:
+        """Token vectors, each from its own characters alone.
+
+        Args:
+            characters: ids (tokens, max_characters_per_token), `PAD` behind each token's end.
+
+        Returns:
+            (tokens, projection_dim), float32.
+        """
+        if characters.shape[0] == 0:
+            return self.char_embedding.new_zeros(0, self.projection_dim)
+        filled = characters != PAD
+        lengths = (filled * torch.arange(1, filled.shape[1] + 1, device=filled.device)).amax(1)
+        x, inverse = self.features(characters, lengths)
+        if self.projection is not None:
+            x = self.projection(x)
+        return x.float()[inverse] if x.dtype == torch.bfloat16 else x[inverse]
+
+
 class WordEmbedding(nn.Module):
     """The token encoder of a word-input model: one vector a vocabulary word."""
 
@@ -190,9 +219,110 @@ class WordEmbedding(nn.Module):
         return F.embedding(words.long(), self.embedding)
 
 
-def token_encoder(config: BiLMConfig) -> CharCNN | WordEmbedding:
+class CharFeatures(CharLayers):
+    """Characters -> convolutions -> highway, for characters of any lexicon."""
+
+    def forward(
+        self, characters: Integer[Tensor, "tokens characters"], lengths: Integer[Tensor, " tokens"]
+    ) -> Float[Tensor, "tokens n_filters"]:
+        """(tokens, n_filters), see `features`."""
+        if characters.shape[0] == 0:
+            return self.char_embedding.new_zeros(0, self.config.n_filters)
+        x, inverse = self.features(characters, lengths)
+        return x[inverse]
+
+
+class CharLSTM(nn.Module):
+    """A bidirectional LSTM over a token's characters: where each direction ends, side by side.
+
+    Args:
+        n_characters: rows of the character embedding.
+        dim: width of a character vector and of each direction.
+    """
+
+    def __init__(self, n_characters: int, dim: int) -> None:
+        super().__init__()
+        self.char_embedding = nn.Parameter(torch.empty(n_characters, dim))
+        nn.init.uniform_(self.char_embedding, -1.0, 1.0)
+        self.lstm = nn.LSTM(dim, dim, bidirectional=True, batch_first=True)
+
+    def forward(
+        self, characters: Integer[Tensor, "tokens characters"], lengths: Integer[Tensor, " tokens"]
+    ) -> Float[Tensor, "tokens both"]:
+        """Character ids and how many of each row are read -> (tokens, 2 * dim)."""
+        if characters.shape[0] == 0:
+            return self.char_embedding.new_zeros(0, 2 * self.char_embedding.shape[1])
+        last = []
+        numbers = 8 * self.char_embedding.shape[1] * int(lengths.max())  # of one token's gates
+        rows = max(1, _CHUNK_NUMBERS // numbers)
+        for start in range(0, len(characters), rows):
+            size = lengths[start : start + rows].cpu()
+            ids = characters[start : start + rows, : int(size.max())]
+            packed = nn.utils.rnn.pack_padded_sequence(
+                F.embedding(ids, self.char_embedding), size, batch_first=True, enforce_sorted=False
+            )
+            _, (hidden, _) = self.lstm(packed)  # (2, rows, dim)
+            last.append(torch.cat([hidden[0], hidden[1]], dim=1))
+        return torch.cat(last)
+
+
+class LexiconEncoder(nn.Module):
+    """The token encoder of ELMoForManyLangs: word vector and characters, joined and projected.
+
+    Characters go through convolutions and highway layers, `<pad>` behind the end being read like
+    any other, or through an LSTM. The original's LSTM never ran as written: it joins tensors of
+    different rank, and before that mixes the rows of the two directions and reads on through the
+    padding of the longest word beside it. Here a token's two last states are its own.
+
+    Args:
+        config: which lexicons there are and what reads the characters.
+        projection_dim: width of a token vector.
+    """
+
+    def __init__(self, config: LexiconConfig, projection_dim: int) -> None:
+        super().__init__()
+        self.words = self.characters = None
+        if config.n_words is not None and config.word_dim is not None:
+            self.words = WordEmbedding(config.n_words, config.word_dim)
+        if config.n_characters is not None and config.char_dim is not None:
+            self.characters = (
+                CharLSTM(config.n_characters, config.char_dim)
+                if config.char_cnn is None
+                else CharFeatures(config.char_cnn, config.n_characters)
+            )
+        self.projection = Projection(config.joined_dim, projection_dim)
+
+    def forward(
+        self,
+        words: Integer[Tensor, " tokens"] | None,
+        characters: Integer[Tensor, "tokens characters"] | None,
+        lengths: Integer[Tensor, " tokens"] | None,
+    ) -> Float[Tensor, "tokens projection_dim"]:
+        """Token vectors, each from its own word and characters alone.
+
+        Args:
+            words: word ids (tokens,), or None where the model has no word vectors.
+            characters: ids (tokens, max_characters_per_token), `<pad>` behind each token's end
+                mark, or None where it does not read them.
+            lengths: ids of each token up to its end mark (tokens,), or None with characters.
+
+        Returns:
+            (tokens, projection_dim), float32.
+        """
+        parts = []
+        if self.words is not None and words is not None:
+            parts.append(self.words(words))
+        if self.characters is not None and characters is not None and lengths is not None:
+            parts.append(self.characters(characters, lengths))
+        x: Tensor = self.projection(torch.cat(parts, dim=1))
+        return x.float() if x.dtype == torch.bfloat16 else x
+
+
+def token_encoder(config: BiLMConfig) -> CharCNN | WordEmbedding | LexiconEncoder:
     """The token encoder that the configuration asks for."""
     if config.char_cnn is not None:
         return CharCNN(config.char_cnn, config.projection_dim)
-    assert config.n_words is not None  # BiLMConfig holds exactly one of the two
+    if config.lexicon is not None:
+        return LexiconEncoder(config.lexicon, config.projection_dim)
+    assert config.n_words is not None  # BiLMConfig holds exactly one of the three
     return WordEmbedding(config.n_words, config.projection_dim)

@@ -84,13 +84,20 @@ class Kernel(Protocol):
         h: first outputs (rows, output_dim), rows = batch_sizes[0].
         c: first cell states (rows, dim).
         weights: the layer's.
+        keep: (N, 1), 0 where a row starts anew from a zero state, else 1; None: nowhere.
 
     Returns:
         Outputs (N, output_dim), last output of each row, last cell state of each row.
     """
 
     def __call__(  # noqa: D102
-        self, x: Tensor, batch_sizes: Sequence[int], h: Tensor, c: Tensor, weights: Any
+        self,
+        x: Tensor,
+        batch_sizes: Sequence[int],
+        h: Tensor,
+        c: Tensor,
+        weights: Any,
+        keep: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]: ...
 
 
@@ -102,10 +109,7 @@ def plain(
     weights: LSTMWeights,
     keep: Float[Tensor, "N 1"] | None = None,
 ) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
-    """The definition, step by step; see `Kernel` for the arguments.
-
-    `keep` (N, 1) is 0 where a row starts anew from a zero state, else 1; None: nowhere.
-    """
+    """The definition, step by step; see `Kernel` for the arguments."""
     outputs: list[Tensor] = []
     start = 0
     for rows in batch_sizes:
@@ -217,6 +221,7 @@ def inference(
     h: Float[Tensor, "rows n_out"],
     c: Float[Tensor, "rows dim"],
     weights: PackedLSTM,
+    keep: Float[Tensor, "N 1"] | None = None,
 ) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
     """The same numbers without a graph; see `Kernel` for the arguments."""
     n, n_rows = x.shape[0], h.shape[0]
@@ -235,6 +240,10 @@ def inference(
         gates = weights.input(x[start : start + _computed_rows(rows)])  # (rows or more, 4 * dim)
         offset = 0
         for alive in batch_sizes[step:last]:
+            if keep is not None:
+                kept = keep[start + offset : start + offset + alive]
+                h_last[:alive].mul_(kept)
+                cell[:alive].mul_(kept)
             y = _inference_step(gates[offset : offset + alive], h_last, cell, weights)
             outputs[start + offset : start + offset + alive] = y
             h_last[:alive] = y

@@ -50,16 +50,14 @@ def run(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One layer over packed sequences, by the kernel that fits: with gradients or without.
 
-    Args and Returns: see `kernels.plain`.
+    Args and Returns: see `kernels.Kernel`.
     """
     weights = layer.weights()
     if torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (x, h, c, *layer.parameters())
     ):
         return training(x, tuple(batch_sizes), h, c, weights, keep)
-    if keep is not None:
-        return kernels.plain(x, batch_sizes, h, c, weights, keep)
-    return kernels.inference(x, batch_sizes, h, c, layer.packed())
+    return kernels.inference(x, batch_sizes, h, c, layer.packed(), keep)
 
 
 class LSTMLayer(nn.Module):

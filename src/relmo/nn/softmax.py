@@ -5,6 +5,7 @@ one (Jean et al. 2015) compares each target with shared candidates drawn log-uni
 corrected by the log of its expected count, as the published models were trained.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,10 @@ from relmo._typing import Float, Integer
 from relmo.errors import ConfigError
 from relmo.nn.kernels import Product, product
 
-__all__ = ["Candidates", "Softmax", "log_uniform_candidates"]
+__all__ = ["Candidates", "Softmax", "log_uniform_candidates", "top_words"]
 
 _CHUNK_NUMBERS = 4_000_000  # logits held at a time
+_BLOCK_ROWS, _BLOCK_WORDS = 512, 4096  # a block of logits that stays in cache for its four passes
 
 
 @dataclass(frozen=True)
@@ -122,14 +124,58 @@ class Softmax(nn.Module):
     ) -> Float[Tensor, " N"]:
         """Of each target over the whole vocabulary, in nats, without a graph: (N,)."""
         with torch.no_grad():
-            multiply = Product(self.weight.t(), self.bias[:, 0].contiguous())
-            rows = max(16, 7_000_000 // len(self.weight) // 16 * 16)  # see kernels.whole_rows
-            losses = [x.new_empty(0)]
-            for start in range(0, len(x), rows):
-                logits = multiply(x[start : start + rows].contiguous())
-                truth = logits.gather(1, targets[start : start + rows, None])[:, 0]
-                losses.append(logits.logsumexp(dim=1) - truth)
-            return torch.cat(losses)
+            bias = self.bias[:, 0].contiguous()
+            truth = (x * self.weight[targets]).sum(1) + bias[targets]
+            total = torch.full_like(truth, -torch.inf)  # log of the sum of all words so far
+            for word in range(0, len(bias), _BLOCK_WORDS):
+                words = slice(word, word + _BLOCK_WORDS)
+                multiply = Product(self.weight[words].t(), bias[words])
+                for row in range(0, len(x), _BLOCK_ROWS):
+                    rows = slice(row, row + _BLOCK_ROWS)
+                    block = multiply(x[rows].contiguous()).logsumexp(dim=1)
+                    total[rows] = torch.logaddexp(total[rows], block)
+            return total - truth
+
+
+@torch.no_grad()
+def top_words(
+    x: Float[Tensor, "N dim"],
+    weight: Float[Tensor, "words dim"],
+    bias: Float[Tensor, " words"],
+    n: int,
+    without: Sequence[int] = (),
+) -> tuple[Integer[Tensor, "N top"], Float[Tensor, "N top"]]:
+    """The likeliest words of each row, best first, and their log-probabilities in nats.
+
+    The probabilities are those over the whole vocabulary, whatever is left out of the words.
+    The logits of a block of rows and words are held at a time.
+
+    Args:
+        x: what the softmax is applied to (N, dim).
+        weight: (words, dim).
+        bias: (words,).
+        n: how many; all of them where there are fewer.
+        without: ids of words that are not to be among them.
+    """
+    n = min(n, len(weight) - len(set(without)))
+    best = x.new_full((len(x), n), -torch.inf)
+    ids = torch.zeros(len(x), n, dtype=torch.int64, device=x.device)
+    total = x.new_full((len(x),), -torch.inf)  # log of the sum of all words so far
+    n_block = max(_BLOCK_WORDS, n)
+    n_rows = max(1, _CHUNK_NUMBERS // n_block)
+    for word in range(0, len(weight), n_block):
+        words = slice(word, word + n_block)
+        left_out = torch.tensor([k - word for k in without if word <= k < word + n_block])
+        for row in range(0, len(x), n_rows):
+            rows = slice(row, row + n_rows)
+            logits = torch.addmm(bias[words], x[rows], weight[words].t())
+            total[rows] = torch.logaddexp(total[rows], logits.logsumexp(dim=1))
+            logits[:, left_out.to(x.device, torch.int64)] = -torch.inf
+            new, places = logits.topk(min(n, logits.shape[1]), dim=1)
+            candidates = torch.cat([best[rows], new], dim=1)
+            best[rows], kept = candidates.topk(n, dim=1)
+            ids[rows] = torch.cat([ids[rows], places + word], dim=1).gather(1, kept)
+    return ids, best - total[:, None]
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -1,7 +1,8 @@
 """Sentences of like length together, and the packed, time-major order the LSTMs run in.
 
 Nothing is ever padded: a batch is its sentences one after another (the flat order), and the
-LSTMs read it step by step, each step only the rows still alive (the packed order).
+LSTMs read it step by step, each step only the rows still alive (the packed order). A row is one
+sentence, or short sentences end to end.
 
     >>> pack(np.array([3, 1])).batch_sizes
     (2, 1, 1)
@@ -9,7 +10,8 @@ LSTMs read it step by step, each step only the rows still alive (the packed orde
     [0, 3, 1, 2]
 """
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,10 +20,14 @@ import numpy.typing as npt
 
 from relmo.errors import InputError
 
-__all__ = ["Packing", "length_batches", "pack", "window"]
+__all__ = ["Packing", "in_order", "length_batches", "pack", "pack_rows", "window"]
 
 Indices = npt.NDArray[np.int64]
 T = TypeVar("T", bound=Sized)
+Result = TypeVar("Result")
+
+_WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
+_WINDOW_BATCHES = 4  # batches' worth of sentences read ahead and sorted by length together
 
 
 def length_batches(
@@ -73,9 +79,9 @@ class Packing:
     """How the tokens of a batch go between the flat and the packed order, N tokens in all."""
 
     lengths: Indices
-    """Tokens of each sentence, falling, `(n_sentences,)`."""
+    """Tokens of each sentence, `(n_sentences,)`."""
     batch_sizes: tuple[int, ...]
-    """Sentences still alive at each step, never rising; `len(batch_sizes)` is the longest."""
+    """Rows still alive at each step, never rising; `len(batch_sizes)` is the longest row."""
     forward: Indices
     """Flat position of each packed position, reading left to right, `(N,)`."""
     backward: Indices
@@ -84,10 +90,12 @@ class Packing:
     """Packed position of each flat position: the inverse of `forward`, `(N,)`."""
     unpack_backward: Indices
     """The inverse of `backward`, `(N,)`."""
+    starts: Indices
+    """Packed positions, in either direction, where a sentence follows another in its row."""
 
 
 def pack(lengths: Sequence[int] | Indices) -> Packing:
-    """The packed order of a batch.
+    """The packed order of a batch, each sentence a row.
 
     Args:
         lengths: tokens of each sentence, at least 1 each, falling, `(n_sentences,)`.
@@ -98,21 +106,69 @@ def pack(lengths: Sequence[int] | Indices) -> Packing:
     sizes = np.asarray(lengths, dtype=np.int64)
     if sizes.size and (sizes.min() < 1 or (np.diff(sizes) > 0).any()):
         raise InputError(f"pack: lengths must be at least 1 and falling, got {sizes.tolist()[:10]}")
-    n_steps = int(sizes[0]) if sizes.size else 0
-    n_tokens = int(sizes.sum())
-    alive = len(sizes) - np.cumsum(np.bincount(sizes, minlength=1))[:n_steps]  # (steps,)
-    steps = np.repeat(np.arange(n_steps), alive)  # (N,), of each packed position
-    rows = np.arange(n_tokens) - np.repeat(np.cumsum(alive) - alive, alive)  # (N,)
+    return _packing(sizes, np.arange(len(sizes)), np.zeros_like(sizes))
+
+
+def pack_rows(lengths: Sequence[int] | Indices) -> Packing:
+    """The packed order with short sentences end to end in rows no longer than the longest one.
+
+    There are no more steps than in `pack`, and hardly one in which few rows are alive: such steps
+    wait for the weights to come from memory. The state has to be zeroed at `starts`.
+
+        >>> pack_rows([4, 2, 2]).batch_sizes, pack([4, 2, 2]).batch_sizes
+        ((2, 2, 2, 2), (3, 3, 1, 1))
+
+    Args:
+        lengths: tokens of each sentence, at least 1 each, falling, `(n_sentences,)`.
+
+    Raises:
+        InputError: a length below 1, or lengths that rise.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    if sizes.size and (sizes.min() < 1 or (np.diff(sizes) > 0).any()):
+        raise InputError(
+            f"pack_rows: lengths must be at least 1 and falling, got {sizes.tolist()[:10]}"
+        )
+    rows, offsets = np.zeros_like(sizes), np.zeros_like(sizes)
+    room: list[tuple[int, int]] = []  # (steps left, row), rising: best fit, longest first
+    filled: list[int] = []  # steps of each row
+    longest = int(sizes[0]) if sizes.size else 0
+    for sentence, size in enumerate(sizes.tolist()):
+        place = bisect_left(room, (size, -1))
+        left, row = room.pop(place) if place < len(room) else (longest, len(filled))
+        if row == len(filled):
+            filled.append(0)
+        rows[sentence], offsets[sentence] = row, filled[row]
+        filled[row] += size
+        if left > size:
+            insort(room, (left - size, row))
+    rank = _inverse(np.argsort(-np.array(filled, np.int64), kind="stable"))
+    return _packing(sizes, rank[rows], offsets)
+
+
+def _packing(sizes: Indices, rows: Indices, offsets: Indices) -> Packing:
+    """The order in which each sentence stands in a row, from a step on; rows of falling length."""
+    ends = offsets + sizes
+    n_steps = int(ends.max()) if sizes.size else 0
+    row_lengths = np.zeros(int(rows.max()) + 1 if sizes.size else 0, np.int64)
+    np.maximum.at(row_lengths, rows, ends)
+    finished = np.cumsum(np.bincount(row_lengths, minlength=1))[:n_steps]
+    alive = len(row_lengths) - finished  # (steps,)
+    first = np.cumsum(alive) - alive  # packed position of each step's first row
     stops = np.cumsum(sizes)  # flat position after each sentence
-    forward = (stops - sizes)[rows] + steps
-    backward = (stops - 1)[rows] - steps
+    inside = np.arange(int(sizes.sum())) - np.repeat(stops - sizes, sizes)  # (N,)
+    row, offset = np.repeat(rows, sizes), np.repeat(offsets, sizes)
+    unpack_forward = first[offset + inside] + row
+    unpack_backward = first[offset + np.repeat(sizes, sizes) - 1 - inside] + row
+    later = offsets > 0
     return Packing(
         lengths=sizes,
         batch_sizes=tuple(alive.tolist()),
-        forward=forward,
-        backward=backward,
-        unpack_forward=_inverse(forward),
-        unpack_backward=_inverse(backward),
+        forward=_inverse(unpack_forward),
+        backward=_inverse(unpack_backward),
+        unpack_forward=unpack_forward,
+        unpack_backward=unpack_backward,
+        starts=first[offsets[later]] + rows[later],
     )
 
 
@@ -149,3 +205,26 @@ def window(sentences: Iterable[T], tokens: int) -> Iterator[list[T]]:
         total += size
     if group:
         yield group
+
+
+def in_order(
+    sentences: Iterable[list[str]],
+    compute: Callable[[list[list[str]]], Iterable[Result]],
+    token_budget: int,
+) -> Iterator[Result]:
+    """Results for sentences in their order, computed in batches of like length, lazily.
+
+    Args:
+        sentences: tokenised; a few batches' worth are read ahead.
+        compute: a result for each sentence of a batch, whose sentences are of falling length.
+        token_budget: tokens of a batch, two marks a sentence counted.
+    """
+    for group in window(sentences, _WINDOW_BATCHES * token_budget):
+        results: dict[int, Result] = {}
+        lengths = [len(sentence) + 2 for sentence in group]
+        for batch in length_batches(lengths, token_budget, whole_rows=_WHOLE_ROWS):
+            numbers = batch.tolist()
+            computed = compute([group[number] for number in numbers])
+            results.update(zip(numbers, computed, strict=True))
+        for number in range(len(group)):
+            yield results.pop(number)

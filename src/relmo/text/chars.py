@@ -8,6 +8,7 @@ batch, since no such padding is ever computed (Peters et al. 2018, section 3.4; 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,9 @@ class CharSpace:
         max_characters_per_token: ids per token, the two marks counted.
     """
 
+    begin = BOS_TOKEN
+    end = EOS_TOKEN
+
     def __init__(self, max_characters_per_token: int = 50) -> None:
         if max_characters_per_token < 3:
             raise ConfigError(
@@ -61,6 +65,19 @@ class CharSpace:
 
     def __repr__(self) -> str:
         return f"CharSpace({self.max_characters_per_token})"
+
+    @property
+    def limit(self) -> str:
+        """What is read of a token at most."""
+        return f"{self._n_bytes} bytes"
+
+    def inputs(self, tokens: Sequence[str]) -> tuple[npt.NDArray[Any], ...]:
+        """What the token encoder takes: see `encode`."""
+        return (self.encode(tokens),)
+
+    def is_known(self, token: str) -> bool:
+        """True: any token has characters."""
+        return True
 
     def encode(self, tokens: Sequence[str]) -> npt.NDArray[np.uint16]:
         """Character ids of each token.

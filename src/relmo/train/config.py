@@ -90,7 +90,7 @@ class TrainConfig:
     validate_every_steps: int = 1000
     """Steps between validations."""
     valid_tokens: int = 20_000
-    """Tokens of the validation file that are used; 0: all."""
+    """Tokens of the validation file that are used at most, spread over it; 0: all."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of the matrix products in training; weights and sums stay float32."""
 

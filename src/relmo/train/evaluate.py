@@ -9,7 +9,7 @@ from relmo.text import batching
 from relmo.train.batches import Encoder, sentence_batch
 from relmo.train.objective import LanguageModel
 
-__all__ = ["Perplexity", "first_tokens", "perplexity"]
+__all__ = ["Perplexity", "perplexity", "thinned"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def perplexity(
         encoder: words to ids.
         sentences: tokenised.
         batch_tokens: computed together.
-        max_tokens: stop after about so many tokens; 0: all.
+        max_tokens: so many of them at most, spread evenly (see `thinned`); 0: all.
 
     Raises:
         InputError: there is no sentence.
@@ -57,7 +57,7 @@ def perplexity(
     totals = [0.0, 0.0]
     n = unknown = 0
     try:
-        for group in batching.window(first_tokens(sentences, max_tokens), 8 * batch_tokens):
+        for group in batching.window(thinned(sentences, max_tokens), 8 * batch_tokens):
             for index in batching.length_batches([len(s) + 1 for s in group], batch_tokens):
                 batch = sentence_batch([group[k] for k in index], encoder).to(device)
                 for k, losses in enumerate(model.negative_log_likelihoods(batch)):
@@ -72,11 +72,22 @@ def perplexity(
     return Perplexity(forward=forward, backward=backward, n_predictions=n, n_unknown=unknown)
 
 
-def first_tokens(sentences: Iterable[Sequence[str]], max_tokens: int) -> Iterable[Sequence[str]]:
-    """The first sentences that together have at least `max_tokens` tokens; 0: all."""
-    total = 0
-    for sentence in sentences:
-        if max_tokens and total >= max_tokens:
-            return
+def thinned(sentences: Iterable[Sequence[str]], max_tokens: int) -> Iterable[Sequence[str]]:
+    """Every n-th sentence, n the power of two that leaves at most `max_tokens` tokens; 0: all.
+
+    Held-out files often go source by source: their beginning is not a fair sample. One pass, and
+    no more than the sample is held.
+    """
+    if not max_tokens:
+        return sentences
+    kept: list[Sequence[str]] = []
+    total, every = 0, 1
+    for number, sentence in enumerate(sentences):
+        if number % every:
+            continue
+        kept.append(sentence)
         total += len(sentence)
-        yield sentence
+        while total > max_tokens and len(kept) > 1:
+            kept, every = kept[::2], 2 * every
+            total = sum(map(len, kept))
+    return kept

@@ -19,7 +19,7 @@ from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches
 from relmo.train.config import TrainConfig
-from relmo.train.evaluate import Perplexity, first_tokens, perplexity
+from relmo.train.evaluate import Perplexity, perplexity, thinned
 from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
 from relmo.train.objective import CandidateSampler, LanguageModel
@@ -89,11 +89,13 @@ class TrainingRun:
         corpus = Corpus(files)
         self.files = corpus.paths
         self.valid = None if valid is None else Corpus(valid)
-        for _ in first_tokens(self.valid or (), config.valid_tokens):
+        for _ in thinned(self.valid or (), config.valid_tokens):
             pass  # what cannot be read is said now, not at the first validation
         if vocab is None and (out / LAST / relmo_format.VOCAB).exists():
             vocab = Vocabulary.read(out / LAST / relmo_format.VOCAB, require_specials=True)
         self.vocab = Vocabulary.build(corpus) if vocab is None else vocab
+        if config.model.lexicon is not None:
+            raise ConfigError("model: lexicon: relmo trains char_cnn and n_words models only")
         if config.model.n_words not in (None, len(self.vocab)):
             raise ConfigError(
                 f"model: n_words: expected {len(self.vocab)}, the words of the vocabulary, got "
