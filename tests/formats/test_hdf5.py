@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relmo.errors import FormatError
-from relmo.formats import _hdf5
+from relmo.formats import _hdf5, _pieces
 
 VALUES = np.random.default_rng(0).standard_normal((7, 12)).astype(np.float32)
 STORED = {
@@ -38,7 +38,7 @@ def read(path: Path, *arguments: object) -> list[torch.Tensor]:
 def test_rows_are_cut_and_their_blocks_put_in_order(
     options: dict[str, object], together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_hdf5, "_TOGETHER_BYTES", together)
+    monkeypatch.setattr(_pieces, "TOGETHER_BYTES", together)
     path = write(tmp_path / "x.h5", **options)
     blocks = VALUES.reshape(7, 4, 3)[:, [2, 0, 3, 1]].reshape(7, 12)
     for counts, order, expected in (((7,), (0,), VALUES), ((3, 4), (2, 0, 3, 1), blocks)):
@@ -81,3 +81,23 @@ def test_a_number_that_is_not_finite_is_found_wherever_it_is(
 def test_numbers_whose_sum_is_too_large_are_finite(tmp_path: Path):
     values = np.full((7, 12), 3e38, np.float32)
     np.testing.assert_array_equal(read(write(tmp_path / "x.h5", values), (7,), (0,))[0], values)
+
+
+@pytest.mark.parametrize("shape", [(7, 12), (100,), (), (0, 3)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_copy_is_made_piece_by_piece(
+    dtype: torch.dtype, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_pieces, "TOGETHER_BYTES", 40)
+    tensor = torch.randn(shape).to(dtype)
+    found = _pieces.copied("x", tensor, "where")
+    kept = torch.float64 if dtype == torch.float64 else torch.float32
+    torch.testing.assert_close(found, tensor.to(kept), rtol=0, atol=0)
+    assert (
+        found.untyped_storage().data_ptr() != tensor.untyped_storage().data_ptr()
+        or not tensor.numel()
+    )
+    if tensor.numel():
+        tensor.view(-1)[-1] = torch.nan
+        with pytest.raises(FormatError, match="'x' holds 1 numbers"):
+            _pieces.copied("x", tensor, "where")

@@ -102,7 +102,7 @@ def check_shapes(
 def check_finite(name: str, tensor: Tensor, where: str) -> None:
     """No number is NaN or infinite, else FormatError."""
     # One that is not finite makes the sum so, which takes no memory; a sum may also overflow.
-    if not math.isfinite(float(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
+    if not math.isfinite(float(tensor.detach().sum())) and not bool(torch.isfinite(tensor).all()):
         n_bad = int((~torch.isfinite(tensor)).sum())
         raise FormatError(
             f"{where}: {name!r} holds {n_bad} numbers that are NaN or infinite, expected none"
