@@ -12,10 +12,10 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import h5py
-import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
@@ -151,11 +151,9 @@ def _checked_rows(
     """The rows of the table, each known to have its dataset, in its shape, of floating point."""
     characters = found["char_embed"].shape if "char_embed" in found else None
     mask_row = characters is not None and characters[:1] == (N_CHARACTERS + 1,)
-    names = (row.dataset for row in bilm_table(config))
-    _checks.check_names(names, found, where, options)
-    rows = list(bilm_table(config, mask_row=mask_row))
-    shapes = ((row.dataset, row.shape, f"{options} {row.origin}") for row in rows)
-    _checks.check_shapes(shapes, {name: item.shape for name, item in found.items()}, where)
+    table = partial(bilm_table, config, mask_row=mask_row)
+    shapes = {name: item.shape for name, item in found.items()}
+    rows = _checks.check_rows(table, shapes, where, options)
     _hdf5.check_floats(found, where)
     return rows
 
@@ -208,6 +206,6 @@ def _hdf5_image(checkpoint: Checkpoint) -> memoryview:
         for row in bilm_table(checkpoint.config):
             parts = [checkpoint.tensors[name].detach().cpu() for name in row.parameters]
             tensor = row.layout.join(parts)
-            kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-            file.create_dataset(row.dataset, data=tensor.to(kept).numpy())
+            tensor = tensor.to(_checks.kept(tensor.dtype))
+            file.create_dataset(row.dataset, data=tensor.numpy())
     return image.getbuffer()
