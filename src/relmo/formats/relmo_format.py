@@ -228,8 +228,7 @@ def _read_tensors(path: Path, expected: Iterable[tuple[str, Shape]]) -> dict[str
         for name in wanted:
             tensor = file.get_tensor(name)
             # a copy: what get_tensor gives may look into the file, which may be replaced
-            kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-            tensors[name] = tensor.to(kept, copy=True)
+            tensors[name] = tensor.to(_checks.kept(tensor.dtype), copy=True)
             _checks.check_finite(name, tensors[name], where)
     return tensors
 
