@@ -120,7 +120,7 @@ def test_parameters_in_an_ordered_dict_are_tensors_too(model: Path):
         (
             "encoder.pkl",
             lambda t: t.update({BIAS: t[BIAS][1:]}),
-            (f"{BIAS!r} has shape (31,), expected (32,) from", "shape.json: encoder.dim"),
+            (f"{BIAS!r} has shape (31,), expected (32,) from", "shape.json encoder.dim"),
         ),
         ("encoder.pkl", lambda t: t[BIAS].fill_(torch.nan), (f"{BIAS!r} holds 32 numbers", "NaN")),
         ("token_embedder.pkl", lambda t: t.pop("projection.bias"), ("'projection.bias' missing",)),

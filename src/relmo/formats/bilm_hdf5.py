@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
@@ -199,11 +198,8 @@ def _checked_rows(
             if not (is_given and row.dataset == DATASET):
                 yield row
 
-    # lazily, until it is known that there are no more than the file has
-    _checks.check_names((row.dataset for row in table()), found, where, options)
-    rows = list(table())
-    shapes = ((row.dataset, row.shape, f"{options} {row.origin}") for row in rows)
-    _checks.check_shapes(shapes, {name: item.shape for name, item in found.items()}, where)
+    shapes = {name: item.shape for name, item in found.items()}
+    rows = _checks.check_rows(table, shapes, where, options)
     _hdf5.check_floats(found, where)
     return rows
 
@@ -256,6 +252,6 @@ def _hdf5_image(checkpoint: Checkpoint) -> memoryview:
         for row in bilm_table(checkpoint.config):
             parts = [checkpoint.tensors[name].detach().cpu() for name in row.parameters]
             tensor = row.layout.join(parts)
-            kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-            file.create_dataset(row.dataset, data=tensor.to(kept).numpy())
+            tensor = tensor.to(_checks.kept(tensor.dtype))
+            file.create_dataset(row.dataset, data=tensor.numpy())
     return image.getbuffer()

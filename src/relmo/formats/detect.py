@@ -127,6 +127,9 @@ def _read_path(path: Path) -> Checkpoint:
     if inside:
         names = ", ".join(folder.name for folder in inside)
         raise FormatError(f"'{path}' holds {len(inside)} models ({names}); give one of them")
+    only = _only_folder(path)
+    if only is not None:  # as archives are packed: what is wrong is wrong in there
+        path, (_, reasons) = only, _fitting(only)
     raise FormatError(f"'{path}' is no model that relmo reads: {'; '.join(reasons)}")
 
 
@@ -139,6 +142,16 @@ def _fitting(path: Path) -> tuple[Format | None, list[str]]:
             return candidate, []
         reasons.append(f"{candidate.name}: {reason}")
     return None, reasons
+
+
+def _only_folder(path: Path) -> Path | None:
+    """The folder in a folder that holds nothing else, hidden files and macOS's own left aside."""
+    if not path.is_dir():
+        return None
+    entries = [
+        entry for entry in path.iterdir() if entry.name[0] != "." and entry.name != "__MACOSX"
+    ]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else None
 
 
 def _folders(path: Path) -> list[Path]:
