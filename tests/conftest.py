@@ -8,6 +8,10 @@ import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
+# One thread, before torch is imported: on models this small more threads do nothing but wait for
+# each other, and for minutes where another program has the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Before relmo is imported: every call of the library checks its annotations from here on. An int
 # passes for a float, as in mypy; Self, which beartype knows in whole classes only, for anything.
 install_import_hook(

@@ -15,7 +15,7 @@ from relmo.config import LayerMix
 from relmo.errors import ConfigError, InputError, MissingExtraError
 from relmo.integrations import keras as relmo_keras
 from relmo.integrations.keras import ElmoLayer, code_points
-from relmo.model import Elmo
+from relmo.model import Elmo, load
 from tests.helpers import tiny_elmo, tiny_model
 
 ROWS = [["the", "cat", "sat"], ["dogs", "bark", "__PAD__"]]
@@ -126,13 +126,21 @@ def test_what_is_in_padding_and_how_wide_it_is_change_nothing_behind_the_layer(l
 
 def test_a_layer_is_made_again_from_where_its_model_lies(tmp_path: Path):
     folder = tiny_model(tmp_path / "model")
-    for layer in (ElmoLayer(folder, name="elmo"), ElmoLayer(relmo_keras.model.load(folder))):
+    for layer in (ElmoLayer(model=folder, name="elmo"), ElmoLayer(load(folder))):
         again = ElmoLayer.from_config(layer.get_config())
         assert again.name == layer.name
         torch.testing.assert_close(again(ROWS), layer(ROWS))
     nowhere = ElmoLayer(Elmo(tiny_elmo().bilm))
     with pytest.raises(ConfigError, match="its model lies nowhere; save it"):
         nowhere.get_config()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own
+def test_keras_saves_and_loads_a_model_with_it_by_its_own_means(tmp_path: Path):
+    model = tagger(ElmoLayer(str(tiny_model(tmp_path / "model"))))
+    model.save(tmp_path / "tagger.keras")
+    again = keras.models.load_model(tmp_path / "tagger.keras")
+    torch.testing.assert_close(again(code_points(ROWS)), model(code_points(ROWS)))
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relmo.compat._allennlp_state import rename_bilm
 from relmo.errors import ConfigError, InputError, ShapeError
 from relmo.model import Elmo, load, packed_index
 from relmo.nn.bilm import BiLMState
@@ -256,6 +258,10 @@ class _ElmoBiLm(nn.Module):
             )
         layers: tuple[Tensor, ...] = output.layers
         return layers
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        rename_bilm(state_dict, prefix, self.elmo.config)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _cache(self, words: list[str], requires_grad: bool) -> None:
         vectors = self.elmo.tokens.vectors([BOS_TOKEN, EOS_TOKEN, *words])

@@ -4,7 +4,8 @@
     elmo = Elmo("options.json", "weights.hdf5", num_output_representations=2, dropout=0)
     elmo(batch_to_ids([["First", "sentence", "."]]))["elmo_representations"]
 
-Arguments, shapes, masks and keys are those of AllenNLP 0.9. What is different on purpose:
+Arguments, shapes, masks and keys are those of AllenNLP 0.9, and `load_state_dict` takes what its
+modules saved, alone or within a task's model. What is different on purpose:
 
 - Each sentence starts from a zero state, so that a vector does not depend on what was embedded
   before. `stateful=True` carries the state from batch to batch by row, as AllenNLP does.
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from relmo.compat._allennlp_bilm import PackedLayers, _ElmoBiLm, batch_to_ids
 from relmo.compat._allennlp_embedder import ElmoEmbedder
+from relmo.compat._allennlp_state import join_mixes
 from relmo.errors import ConfigError
 from relmo.nn.mix import ScalarMix
 
@@ -132,6 +134,10 @@ class Elmo(nn.Module):
             "elmo_representations": representations,
             "mask": mask.view(*axes, mask.shape[1]),
         }
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        join_mixes(state_dict, prefix, self._n_mixes, self._elmo_lstm.num_layers)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class ElmoTokenEmbedder(nn.Module):

@@ -14,7 +14,6 @@ as `code_points`; the layer called by itself takes strings as they are.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, no_type_check
 
 import numpy as np
@@ -23,9 +22,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from relmo import model
 from relmo.embedding import padded_batch
 from relmo.errors import ConfigError, InputError, MissingExtraError
+from relmo.integrations._models import Model, shared
+from relmo.model import Elmo
 from relmo.nn.mix import ScalarMix
 
 _WANTED = "relmo.integrations.keras needs Keras on torch; set KERAS_BACKEND=torch before keras is "
@@ -68,6 +68,7 @@ def code_points(rows: object, *, width: int | None = None) -> CodePoints:
     return coded
 
 
+@keras.saving.register_keras_serializable("relmo")
 class ElmoLayer(keras.layers.Layer):  # type: ignore[misc]
     """Tokens to the learned mix of a biLM's layers, equation 1.
 
@@ -77,18 +78,19 @@ class ElmoLayer(keras.layers.Layer):  # type: ignore[misc]
     on to the next layer.
 
     Args:
-        spec: a name or folder as for `relmo.load`, or a model; None: the model in the box.
+        model: what `relmo.load` takes, or an `Elmo`; None: the model in the box. It computes where
+            the model is: for a GPU give `relmo.load(name, device="cuda")`.
         **kwargs: what every layer of Keras takes, such as `trainable` and `name`.
     """
 
     @no_type_check  # the checks of the tests would hide the signature, which Keras looks at
-    def __init__(self, spec: str | Path | model.Elmo | None = None, **kwargs: Any) -> None:
+    def __init__(self, model: Model = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._set_up(spec)
+        self._set_up(model)
 
-    def _set_up(self, spec: str | Path | model.Elmo | None) -> None:
-        self.elmo = spec if isinstance(spec, model.Elmo) else model.load(spec)
-        self._spec = spec
+    def _set_up(self, model: Model) -> None:
+        self.elmo = shared(model)
+        self._model = model
         self.supports_masking = True
         # As Keras's own layers of text do: or strings would be turned into tensors before `call`.
         self._convert_input_args = False
@@ -148,12 +150,12 @@ class ElmoLayer(keras.layers.Layer):  # type: ignore[misc]
         Raises:
             ConfigError: the model lies nowhere.
         """
-        spec = self._spec
-        if isinstance(spec, model.Elmo):
-            if spec.checkpoint_info is None:
+        place: Any = self._model
+        if isinstance(place, Elmo):
+            if place.checkpoint_info is None:
                 raise ConfigError("ElmoLayer: its model lies nowhere; save it and give the folder")
-            spec = spec.checkpoint_info.source
-        return {**super().get_config(), "spec": None if spec is None else str(spec)}
+            place = place.checkpoint_info.source
+        return {**super().get_config(), "model": None if place is None else str(place)}
 
 
 def _is_coded(inputs: Any) -> bool:
