@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from relmo.compat.allennlp import Elmo, ElmoTokenEmbedder, batch_to_ids
 from relmo.errors import ConfigError, InputError, ShapeError
+from relmo.model import load
+from tests.formats.helpers import save_random
 from tests.helpers import tiny_elmo, tiny_model
 
 SENTENCES = [["The", "cat", "sat", "."], ["Hi"], [], ["naïve", "x" * 60, "", "<UNK>", "Hi", "."]]
@@ -287,9 +289,6 @@ def test_another_bilm_may_be_given(model: str):
 
 @pytest.mark.parametrize("width", [10, 60])
 def test_a_model_of_another_width_reads_allennlps_ids(width: int, tmp_path: Path):
-    from relmo.model import load
-    from tests.formats.helpers import save_random
-
     folder = save_random(tmp_path / "m", max_characters=width)
     sentence = ["short", "exactly8", "longer-than-8", "", "<S>"]
     (expected,) = load(folder).embed([sentence], layers="token")
@@ -357,7 +356,5 @@ def test_ids_that_cannot_be_used(ids, error: type[Exception], said: str, model: 
 
 
 def test_a_model_of_words_has_no_characters(tmp_path: Path):
-    from tests.formats.helpers import save_random
-
     with pytest.raises(ConfigError, match="take characters"):
         Elmo(None, str(save_random(tmp_path / "m", n_words=9)), 1)

@@ -112,10 +112,19 @@ def read_parts(
         for start in range(0, len(array), together):
             rows = array[start : start + together]
             read(first + start, rows)
-            # now, while they are in the processor's cache
-            _checks.check_finite(name, torch.from_numpy(rows), where)
+            if not _are_finite(rows):  # asked while they are in the processor's cache
+                _checks.check_finite(name, torch.from_numpy(rows), where)
         first += len(array)
     return [torch.from_numpy(array) for array in arrays]
+
+
+def _are_finite(rows: _Rows) -> bool:
+    """Whether no number is NaN, which its extremes would be too, or infinite.
+
+    By numpy, which starts no threads: for so little at a time, waiting for them is the most of it.
+    """
+    with np.errstate(invalid="ignore"):
+        return math.isfinite(rows.max()) and math.isfinite(rows.min())
 
 
 def _reader_as_stored(dataset: h5py.Dataset, order: Sequence[int]) -> _Reader | None:
@@ -133,9 +142,11 @@ def _reader_as_stored(dataset: h5py.Dataset, order: Sequence[int]) -> _Reader | 
     def read(first: int, rows: _Rows) -> None:
         raw = memoryview(rows.data).cast("B")
         row = len(raw) // len(rows)
-        size = row // len(order)
-        starts = [row * number + size * at for number in range(len(rows)) for at in place]
-        pieces = [raw[start : start + size] for start in starts] if len(place) > 1 else [raw]
+        pieces = [raw]
+        if len(place) > 1:
+            size = row // len(place)
+            starts = (row * number + size * at for number in range(len(rows)) for at in place)
+            pieces = [raw[start : start + size] for start in starts]
         if os.preadv(file, pieces, offset + first * row) != len(raw):
             raise OSError(f"the file ends within {dataset.name!r}")
 
