@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relmo.errors import FormatError
-from relmo.formats import _hdf5
+from relmo.formats import _hdf5, _places
 
 VALUES = np.random.default_rng(0).standard_normal((7, 12)).astype(np.float32)
 STORED = {
@@ -38,7 +38,7 @@ def read(path: Path, *arguments: object) -> list[torch.Tensor]:
 def test_rows_are_cut_and_their_blocks_put_in_order(
     options: dict[str, object], together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_hdf5, "_TOGETHER_BYTES", together)
+    monkeypatch.setattr(_places, "_TOGETHER_BYTES", together)
     path = write(tmp_path / "x.h5", **options)
     blocks = VALUES.reshape(7, 4, 3)[:, [2, 0, 3, 1]].reshape(7, 12)
     for counts, order, expected in (((7,), (0,), VALUES), ((3, 4), (2, 0, 3, 1), blocks)):

@@ -12,7 +12,6 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from relmo.errors import FormatError, InputError
 from relmo.formats import _checks, _hdf5
 from relmo.formats._bilm_options import config_from_options, has_characters, options_from_config
 from relmo.formats._bilm_table import Row, bilm_table
+from relmo.formats._places import read_rows
 from relmo.formats._write import model_folder
 from relmo.formats.checkpoint import Checkpoint
 from relmo.formats.token_embeddings import DATASET, VOCABS, read_vocab, vocab_beside
@@ -40,7 +40,6 @@ OPTIONS, WEIGHTS, VOCAB = "options.json", "weights.hdf5", VOCABS[0]
 _SUFFIXES = (".hdf5", ".h5")
 _ENCODER = ("char_embed", "CNN")
 """How the datasets of the characters begin."""
-_READERS = 2  # threads, so that one checks its numbers while the other waits for the system
 
 
 def why_not(path: Path) -> str | None:
@@ -129,11 +128,7 @@ def read(
         config = config_from_options(settings, f"{NAME}: {options}", n_words)
         rows = _checked_rows(config, found, where, options.name, is_given=words is not None)
         _hdf5.check_storage(found, where, weights.stat().st_size)
-        tensors: dict[str, Tensor] = {}
-        with ThreadPoolExecutor(_READERS) as pool:
-            read_rows = pool.map(lambda row: _read_row(row, found[row.dataset], where), rows)
-            for row, parts in zip(rows, read_rows, strict=True):
-                tensors.update(zip(row.parameters, parts, strict=True))
+        tensors = read_rows(rows, lambda row: _read_row(row, found[row.dataset], where))
     if token_embeddings is None or words is None:
         words = _read_vocab(config, vocab, weights)
     else:
