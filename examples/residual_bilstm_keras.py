@@ -1,15 +1,17 @@
 """ELMo under a tagger in Keras 3 on torch: the residual biLSTM of examples/residual_bilstm.py.
 
-    python -m examples.residual_bilstm_keras          the model in the box
-    python -m examples.residual_bilstm_keras MODEL    any other model
+    python examples/residual_bilstm_keras.py          the model in the box
+    python examples/residual_bilstm_keras.py MODEL    any other model
 
 Needs `pip install 'relmo[keras]'`.
 """
 
 import os
 import sys
+from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "torch"  # before keras is imported
+sys.path.append(str(Path(__file__).parents[1]))  # for the program beside this one
 
 import keras
 import numpy as np

@@ -76,8 +76,10 @@ def test_a_zero_state_gives_the_golden_layers(golden, streams, goldens: Path):
 
 def test_a_carried_state_gives_the_vectors_of_the_original_code(golden, streams, goldens: Path):
     elmo = Elmo(*golden, 1, dropout=0, scalar_mix_parameters=only(2), stateful=True)
-    for _ in range(2):  # after a reset from the beginning
-        for number, batch in enumerate(zip(*streams, strict=True)):
+    for n_turns in (10, 2):  # after a reset from the beginning
+        turns = list(zip(*streams, strict=True))[:n_turns]
+        assert len(turns) == n_turns
+        for number, batch in enumerate(turns):
             (vectors,) = elmo(batch_to_ids(list(batch)))["elmo_representations"]
             for stream, sentence in enumerate(batch):
                 with h5py.File(goldens / "allennlp" / f"lm_embeddings_{stream}.hdf5") as file:
@@ -299,10 +301,11 @@ def test_a_model_of_another_width_reads_allennlps_ids(width: int, tmp_path: Path
 
 def test_a_token_embedder_gives_one_mix_projected_or_not(model: str):
     ids = batch_to_ids(SENTENCES)
-    embedder = ElmoTokenEmbedder(None, model, dropout=0)
     expected = Elmo(None, model, 1, dropout=0)(ids)["elmo_representations"][0]
-    torch.testing.assert_close(embedder(ids), expected)
-    assert embedder.get_output_dim() == 8
+    for no_projection in (None, 0):
+        embedder = ElmoTokenEmbedder(None, model, dropout=0, projection_dim=no_projection)
+        torch.testing.assert_close(embedder(ids), expected)
+        assert embedder.get_output_dim() == 8
     projected = ElmoTokenEmbedder(None, model, dropout=0, projection_dim=3)
     assert projected(ids).shape == (4, 6, 3)
     assert projected.get_output_dim() == 3
@@ -355,6 +358,7 @@ def test_ids_that_cannot_be_used(ids, error: type[Exception], said: str, model: 
         Elmo(None, model, 1)(ids)
 
 
-def test_a_model_of_words_has_no_characters(tmp_path: Path):
-    with pytest.raises(ConfigError, match="take characters"):
-        Elmo(None, str(save_random(tmp_path / "m", n_words=9)), 1)
+def test_a_model_of_words_or_of_a_lexicon_takes_no_ids_of_bytes(tmp_path: Path, goldens: Path):
+    for folder in (save_random(tmp_path / "m", n_words=9), goldens / "manylangs"):
+        with pytest.raises(ConfigError, match=f"{folder.name}.* words or characters of its own"):
+            Elmo(None, str(folder), 1)

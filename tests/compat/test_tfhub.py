@@ -184,7 +184,7 @@ def test_a_batch_larger_than_the_token_budget_is_computed_in_pieces(module: tfhu
     same(module(DOCUMENTS, as_dict=True), expected)
 
 
-def test_a_url_is_a_name_and_says_the_version(monkeypatch: pytest.MonkeyPatch):
+def test_a_url_or_a_name_of_tf_hub_says_the_version(monkeypatch: pytest.MonkeyPatch):
     asked = []
 
     def load(spec: str, device: object) -> Elmo:
@@ -195,11 +195,21 @@ def test_a_url_is_a_name_and_says_the_version(monkeypatch: pytest.MonkeyPatch):
     for spec, version in (
         ("https://tfhub.dev/google/elmo/2", 2),
         ("https://tfhub.dev/google/elmo/3?tf-hub-format=compressed", 3),
+        ("google/elmo/1", 1),
+        ("tfhub-2", 2),
         ("original", 3),
     ):
         assert tfhub.load(spec).version == version
         assert tfhub.load(spec, version=1).version == 1
         assert asked[-1] == spec
+
+
+def test_the_arguments_of_tf_hub_that_need_nothing_here_are_accepted():
+    plain = tfhub.Module(tiny_elmo(), True)
+    named = tfhub.Module(tiny_elmo(), True, "elmo_module", tags=None)
+    torch.testing.assert_close(named(DOCUMENTS, None, None), plain(DOCUMENTS))
+    loaded = tfhub.load(tiny_elmo(), tags=None, options=None)
+    torch.testing.assert_close(loaded(DOCUMENTS), plain(DOCUMENTS).detach())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """What the pages say: their Python runs and gives what they say, their links lead somewhere."""
 
+import ast
 import re
+import runpy
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,18 @@ def test_every_example_is_run_by_a_test():
             rf"^(from examples import .*\b{example.stem}\b|from examples\.{example.stem} import)"
         )
         assert re.search(named, tests, re.MULTILINE), f"no test in tests/examples runs {example}"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda x: x.stem)
+def test_an_example_starts_as_a_file_too(example: Path, monkeypatch: pytest.MonkeyPatch):
+    here = [path for path in sys.path if Path(path or ".").resolve() != ROOT]
+    monkeypatch.setattr(sys, "path", [str(example.parent), *here])
+    for name in [name for name in sys.modules if name.split(".")[0] == "examples"]:
+        monkeypatch.delitem(sys.modules, name)
+    started = runpy.run_path(str(example), run_name="started")
+    assert callable(started["main"])
+    told = ast.get_docstring(ast.parse(example.read_text("utf-8")))
+    assert f"python examples/{example.name}" in told or "make" in told
 
 
 # --- the reading of pages -------------------------------------------------------------------------

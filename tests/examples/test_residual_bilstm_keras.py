@@ -6,7 +6,7 @@ from tests.helpers import tiny_elmo
 
 
 def test_the_program_learns_and_tags_every_token(capsys):
-    residual_bilstm_keras.main(tiny_elmo(), epochs=8, hidden=5)
+    residual_bilstm_keras.main(tiny_elmo(), epochs=5, hidden=5)
     loss, *found = capsys.readouterr().out.splitlines()
     before, after = loss.removeprefix("loss ").split(" in ")[0].split(" -> ")
     assert float(after) < 0.9 * float(before)

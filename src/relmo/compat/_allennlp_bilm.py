@@ -105,7 +105,10 @@ class _ElmoBiLm(nn.Module):
         self.elmo: Elmo = _loaded(options_file, weight_file)
         config = self.elmo.config
         if config.char_cnn is None:
-            raise ConfigError("compat.allennlp: a model of words, and these names take characters")
+            raise ConfigError(
+                f"compat.allennlp: these names take the bytes of words as ids, and {self.elmo!r} "
+                "reads words or characters of its own lexicon; embed with relmo.load"
+            )
         self._max_characters = config.char_cnn.max_characters_per_token
         self.bilm = self.elmo.bilm.requires_grad_(requires_grad)
         self.num_layers = self.elmo.n_layers

@@ -32,8 +32,7 @@ class ElmoEmbedder:
 
     Args:
         options_file: options.json; None: `weight_file` is anything that `relmo.load` takes.
-        weight_file: its HDF5 file; None too: the model in the box, where AllenNLP fetched the
-            original from the network.
+        weight_file: its HDF5 file; None too: "original", downloaded once, as in AllenNLP.
         cuda_device: number of the GPU, -1 for the processor.
         stateful: start each row of a batch where the same row of the last batch stopped, as
             AllenNLP does: the same sentence then has other vectors each time.
@@ -47,6 +46,8 @@ class ElmoEmbedder:
         *,
         stateful: bool = False,
     ) -> None:
+        if options_file is None and weight_file is None:
+            weight_file = "original"
         self.elmo_bilm = _ElmoBiLm(options_file, weight_file, stateful=stateful)
         self.cuda_device = cuda_device
         if cuda_device >= 0:

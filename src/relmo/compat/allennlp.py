@@ -138,7 +138,7 @@ class ElmoTokenEmbedder(nn.Module):
     """`Elmo` with one representation, and a projection of it where `projection_dim` is given.
 
     Args:
-        projection_dim: width of the vectors; None: the biLM's.
+        projection_dim: width of the vectors; None or 0: the biLM's, not projected.
 
     The other arguments are those of `Elmo`.
     """
@@ -168,7 +168,7 @@ class ElmoTokenEmbedder(nn.Module):
             stateful=stateful,
         )
         dim = self._elmo.get_output_dim()
-        self._projection = None if projection_dim is None else nn.Linear(dim, projection_dim)
+        self._projection = nn.Linear(dim, projection_dim) if projection_dim else None
         self.output_dim = projection_dim or dim
 
     def get_output_dim(self) -> int:

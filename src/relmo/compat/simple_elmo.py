@@ -28,6 +28,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from relmo.errors import InputError
 from relmo.model import Elmo, Sentence, load
@@ -55,6 +56,8 @@ class ElmoModel:
         max_batch_size: int = 32,
         limit: int = 100,
         full: bool = False,
+        *,
+        device: str | torch.device = "cpu",
     ) -> str:
         """Load a model: anything that `relmo.load` takes.
 
@@ -63,12 +66,13 @@ class ElmoModel:
             max_batch_size: accepted and not needed.
             limit: accepted and not needed.
             full: with its softmax, for `get_elmo_substitutes`.
+            device: where it computes, such as "cpu" or "cuda".
 
         Raises:
             FormatError: not a model, or one whose files contradict each other.
             InputError: there is no such model, or `full` and it has no softmax.
         """
-        elmo = load(os.fspath(directory))
+        elmo = load(os.fspath(directory), device=device)
         self._next_words = NextWords(elmo) if full else None
         self._elmo, self.batch_size = elmo, max_batch_size
         return "The model is now loaded."

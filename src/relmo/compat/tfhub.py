@@ -35,11 +35,13 @@ from relmo.nn.mix import ScalarMix
 __all__ = ["Module", "load"]
 
 _VERSIONS = (1, 2, 3)
-_URL = re.compile(r"tfhub\.dev/google/elmo/([123])\b")
+_NAME = re.compile(r"(?:\bgoogle/elmo/|^tfhub-)([123])\b")
 
 
 def load(
     spec: str | Path | model.Elmo | None = None,
+    tags: object = None,
+    options: object = None,
     *,
     version: int | None = None,
     device: str | torch.device = "cpu",
@@ -49,6 +51,8 @@ def load(
     Args:
         spec: a URL of TF-Hub's, a name or folder as for `relmo.load`, or a model; None: the model
             in the box.
+        tags: accepted and not needed.
+        options: accepted and not needed.
         version: see `Module`.
         device: where it shall compute.
 
@@ -70,7 +74,10 @@ class Module(nn.Module):
         spec: a URL of TF-Hub's, a name or folder as for `relmo.load`, or a model; None: the model
             in the box.
         trainable: whether the four scalars are trained.
-        version: 1, 2 or 3, which settle `default`; None: what the URL ends in, else 3.
+        name: accepted and not needed, as there are no variable scopes.
+        tags: accepted and not needed.
+        version: 1, 2 or 3, which settle `default`; None: what the URL or TF-Hub's name ends in,
+            else 3.
         fine_tune: train the biLM too, of which version 1 trained the LSTMs.
         device: where it shall compute, not used where `spec` is a model.
 
@@ -83,13 +90,15 @@ class Module(nn.Module):
         self,
         spec: str | Path | model.Elmo | None = None,
         trainable: bool = False,
-        version: int | None = None,
+        name: str | None = None,
+        tags: object = None,
         *,
+        version: int | None = None,
         fine_tune: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
-        found = _URL.search(spec) if isinstance(spec, str) else None
+        found = _NAME.search(spec) if isinstance(spec, str) else None
         self.version = version if version is not None else int(found[1]) if found else 3
         if self.version not in _VERSIONS:
             raise ConfigError(f"version: expected 1, 2 or 3, got {self.version}")
@@ -135,7 +144,7 @@ class Module(nn.Module):
         return {"default": self._default, "tokens": tokens}
 
     def forward(
-        self, inputs: object, signature: str = "default", as_dict: bool = False
+        self, inputs: object, signature: str | None = None, as_dict: bool | None = None
     ) -> Tensor | dict[str, Tensor]:
         """Embed a batch.
 
@@ -144,7 +153,7 @@ class Module(nn.Module):
                 at nothing else), or {"strings": them}. For "tokens" a dict: "tokens", strings
                 (batch, time), rows filled up with ""; "sequence_len", how many of each row are
                 tokens, (batch,).
-            signature: "default" or "tokens".
+            signature: "default" or "tokens"; None: "default".
             as_dict: whether to return every output, by name, not `default` alone.
 
         Returns:
@@ -156,6 +165,7 @@ class Module(nn.Module):
         Raises:
             InputError: another signature, or inputs that are not of its kind.
         """
+        signature = "default" if signature is None else signature
         if signature not in ("default", "tokens"):
             raise InputError(f"signature: expected 'default' or 'tokens', got {signature!r}")
         outputs = self._default(inputs) if signature == "default" else self._tokens(inputs)
