@@ -131,6 +131,7 @@ def test_a_contradiction_is_an_error(changes: dict[str, object], message: str):
         ({"filters": ((0, 4),)}, "filter_width must be at least 1"),
         ({"filters": ((51, 4),)}, "wider than"),
         ({"max_characters_per_token": 2}, "at least 3"),
+        ({"max_characters_per_token": 10**12}, "at most 1000"),
         ({"n_highway": -1}, "n_highway must be at least 0"),
     ],
 )
@@ -150,6 +151,7 @@ def test_a_contradiction_in_the_character_encoder_is_an_error(
         ({"kind": "lstm"}, "filters and n_highway belong to"),
         ({"n_characters": None, "char_dim": None}, "filters and n_highway belong to"),
         ({"kind": "lstm", "filters": (), "max_characters_per_token": 2}, "at least 3"),
+        ({"kind": "lstm", "filters": (), "max_characters_per_token": 1001}, "at most 1000"),
         ({"filters": ()}, "filters is empty"),
         ({"filters": ((51, 4),)}, "wider than"),
         (

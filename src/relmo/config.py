@@ -8,7 +8,10 @@ from typing import Any, Literal, Self, TypeVar
 
 from relmo.errors import ConfigError
 
-__all__ = ["BiLMConfig", "CharCNNConfig", "LayerMix", "LexiconConfig"]
+__all__ = ["MOST_CHARACTERS", "BiLMConfig", "CharCNNConfig", "LayerMix", "LexiconConfig"]
+
+MOST_CHARACTERS = 1000
+"""The most character ids that a model may read of a token; the published ones read 50."""
 
 _T = TypeVar("_T")
 
@@ -17,6 +20,14 @@ def _positive(owner: object, **values: int) -> None:
     for name, value in values.items():
         if value < 1:
             raise ConfigError(f"{type(owner).__name__}: {name} must be at least 1, got {value}")
+
+
+def _check_characters(owner: object, number: int, unit: str) -> None:
+    name = f"{type(owner).__name__}: max_characters_per_token"
+    if number < 3:
+        raise ConfigError(f"{name} must be at least 3 (two marks and one {unit}), got {number}")
+    if number > MOST_CHARACTERS:  # every token takes memory for so many
+        raise ConfigError(f"{name} must be at most {MOST_CHARACTERS}, got {number}")
 
 
 def _check_keys(cls: type[Any], values: Mapping[str, Any], source: str) -> None:
@@ -54,11 +65,7 @@ class CharCNNConfig:
                     f"max_characters_per_token = {self.max_characters_per_token}"
                 )
         _positive(self, embedding_dim=self.embedding_dim)
-        if self.max_characters_per_token < 3:
-            raise ConfigError(
-                "CharCNNConfig: max_characters_per_token must be at least 3 (two marks and one "
-                f"byte), got {self.max_characters_per_token}"
-            )
+        _check_characters(self, self.max_characters_per_token, "byte")
         if self.n_highway < 0:
             raise ConfigError(f"CharCNNConfig: n_highway must be at least 0, got {self.n_highway}")
         if self.activation not in ("relu", "tanh"):
@@ -113,11 +120,7 @@ class LexiconConfig:
                 raise ConfigError(
                     "LexiconConfig: filters and n_highway belong to characters read by a 'cnn'"
                 )
-            if self.max_characters_per_token < 3:
-                raise ConfigError(
-                    "LexiconConfig: max_characters_per_token must be at least 3 (two marks and "
-                    f"one character), got {self.max_characters_per_token}"
-                )
+            _check_characters(self, self.max_characters_per_token, "character")
 
     @property
     def char_cnn(self) -> CharCNNConfig | None:

@@ -61,9 +61,10 @@ def load(
             models` lists, such as "original", or an address: https://..., hf://org/name, any that
             fsspec knows. None: the model in the box.
         options: options.json of an AllenNLP or bilm-tf model, given together with `weights`.
-        weights: its HDF5 file. Both may be addresses.
+        weights: its HDF5 file.
         vocab: the words of a model that reads words; None: vocab.txt beside `weights`.
-        token_embeddings: HDF5 file of their vectors, where `weights` has none.
+        token_embeddings: HDF5 file of their vectors, where `weights` has none. Each of the four may
+            be an address.
         device: where it shall compute, such as "cpu" or "cuda".
         offline: whether the network is out of bounds; None: as RELMO_OFFLINE says. It is touched
             only for what is not in the cache yet.
@@ -78,16 +79,13 @@ def load(
         path = BOX
     if path is not None:
         path = resolve(path, offline=offline, progress=progress)
-    options, weights = (
-        fetch(file, offline=offline, progress=progress)
-        if isinstance(file, str) and "://" in file
-        else file
-        for file in (options, weights)
-    )
+    files = {"options": options, "weights": weights, "vocab": vocab,
+             "token_embeddings": token_embeddings}  # fmt: skip
+    for name, file in files.items():
+        if isinstance(file, str) and "://" in file:
+            files[name] = fetch(file, offline=offline, progress=progress)
     with torch.inference_mode(False):  # whose tensors would not tell when they change
-        checkpoint = detect.read(
-            path, options=options, weights=weights, vocab=vocab, token_embeddings=token_embeddings
-        )
+        checkpoint = detect.read(path, **files)
         return Elmo.from_checkpoint(checkpoint).to(device)
 
 

@@ -21,6 +21,7 @@ ARRAYS = {
     "a/kernel_b": np.arange(4, dtype=np.float64),
     "b": np.array(7, np.float32),
     "c": np.zeros((0, 3), np.float32),
+    "c0": np.zeros((3, 0), np.float32),
     "d": np.array([0.5, -2], np.float16),
     "step": np.array(3, np.int64),
 }
@@ -48,6 +49,24 @@ def expect(folder: Path, *parts: str) -> None:
         assert part in message, message
     assert "\n" not in message
     assert peak < 1e7
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("scatters", [True, False])
+def test_rows_are_cut_and_their_blocks_put_in_order(
+    dtype: type, scatters: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if not scatters:
+        monkeypatch.delattr("os.preadv", raising=False)
+    values = np.random.default_rng(0).standard_normal((7, 12)).astype(dtype)
+    write_bundle(tmp_path / "m", {"before": np.ones(3, np.float32), "x": values})
+    blocks = values.reshape(7, 4, 3)[:, [2, 0, 3, 1]].reshape(7, 12)
+    for counts, order, expected in (((7,), (0,), values), ((3, 4), (2, 0, 3, 1), blocks)):
+        parts = read(tmp_path).read_parts("x", counts, order)
+        assert [len(part) for part in parts] == list(counts)
+        found = np.concatenate([part.numpy() for part in parts])
+        assert found.dtype == (np.float64 if dtype is np.float64 else np.float32)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_the_check_value_of_crc32c():

@@ -211,5 +211,7 @@ def test_the_vocabulary_of_a_model_of_words_may_be_given(tmp_path: Path):
     (folder / "vocab.txt").rename(tmp_path / "elsewhere.txt")
     pair = {"options": folder / "options.json", "weights": folder / "weights.hdf5"}
     elmo = relmo.load(**pair, vocab=tmp_path / "elsewhere.txt")
+    by_address = relmo.load(**pair, vocab=(tmp_path / "elsewhere.txt").as_uri())
+    assert by_address.vocab == elmo.vocab
     assert elmo.vocab is not None
     assert len(elmo.vocab) == 9

@@ -1,31 +1,23 @@
 """HDF5 files of numbers, read without trusting them: nothing is declared that is not there."""
 
 import math
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from relmo.errors import FormatError
-from relmo.formats import _checks, _pieces
+from relmo.formats import _checks
+from relmo.formats._places import Reader, Rows, can_scatter, filled, scattering
 
 __all__ = ["check_floats", "check_storage", "datasets", "opened", "read_parts", "read_tensor"]
 
 _MOST_COMPRESSED = 100
 """A file of weights that declares more bytes for each of its own is not one."""
-_Rows = npt.NDArray[Any]
-_Reader = Callable[[int, _Rows], None]
-"""Fills rows from the dataset's, beginning at a number."""
-_MOST_PIECES = 1024
-"""Places that one read may fill (IOV_MAX)."""
 
 
 @contextmanager
@@ -88,8 +80,6 @@ def read_parts(
 ) -> list[Tensor]:
     """A dataset cut at some rows into tensors, the blocks of its last axis in another order.
 
-    No number is in memory twice but for a piece.
-
     Args:
         dataset: (rows, ...) of floating point; with several blocks (rows, blocks * width).
         counts: rows of each tensor.
@@ -100,50 +90,27 @@ def read_parts(
     Raises:
         FormatError: the file ends too early, or a number is not finite.
     """
-    arrays = [_pieces.empty((count, *dataset.shape[1:]), _kept(dataset)) for count in counts]
-    read = _reader_as_stored(dataset, order) or _reader_converting(dataset, order)
-    row_bytes = math.prod(dataset.shape[1:]) * _kept(dataset)().itemsize
-    together = min(_MOST_PIECES // len(order), max(1, _pieces.TOGETHER_BYTES // max(1, row_bytes)))
-    first = 0
-    for array in arrays:
-        for start in range(0, len(array), together):
-            rows = array[start : start + together]
-            read(first + start, rows)
-            _pieces.check_piece(name, rows, where)
-        first += len(array)
-    return [torch.from_numpy(array) for array in arrays]
+    shapes = [(count, *dataset.shape[1:]) for count in counts]
+    read = _scattering(dataset, order, name, where) or _converting(dataset, order)
+    return filled(shapes, _kept(dataset), read, len(order), name, where)
 
 
-def _reader_as_stored(dataset: h5py.Dataset, order: Sequence[int]) -> _Reader | None:
-    """Reads each block of the file straight to its place in memory.
-
-    None where the numbers do not lie in the file one after another and as they are in memory.
-    """
+def _scattering(
+    dataset: h5py.Dataset, order: Sequence[int], name: str, where: str
+) -> Reader | None:
+    """None where the numbers do not lie in the file one after another and as they are in memory."""
     kind, offset = dataset.id.get_type(), dataset.id.get_offset()
     is_plain = kind.equal(h5py.h5t.IEEE_F32LE) or kind.equal(h5py.h5t.IEEE_F64LE)
-    if offset is None or not is_plain or sys.byteorder != "little" or not hasattr(os, "preadv"):
+    if offset is None or not is_plain or not can_scatter():
         return None  # without an offset: in chunks, perhaps compressed, or in another file
     file = dataset.file.id.get_vfd_handle()
-    place = sorted(range(len(order)), key=order.__getitem__)  # of each block of the file
-
-    def read(first: int, rows: _Rows) -> None:
-        raw = memoryview(rows.data).cast("B")
-        row = len(raw) // len(rows)
-        pieces = [raw]
-        if len(place) > 1:
-            size = row // len(place)
-            starts = (row * number + size * at for number in range(len(rows)) for at in place)
-            pieces = [raw[start : start + size] for start in starts]
-        if os.preadv(file, pieces, offset + first * row) != len(raw):
-            raise OSError(f"the file ends within {dataset.name!r}")
-
-    return read
+    return scattering(file, offset, order, name, where)
 
 
-def _reader_converting(dataset: h5py.Dataset, order: Sequence[int]) -> _Reader:
+def _converting(dataset: h5py.Dataset, order: Sequence[int]) -> Reader:
     """Reads by way of the library, whatever the storage and the type."""
 
-    def read(first: int, rows: _Rows) -> None:
+    def read(first: int, rows: Rows) -> None:
         staged = np.empty_like(rows)
         dataset.read_direct(staged, np.s_[first : first + len(rows)])
         blocks = staged.reshape(len(rows), len(order), -1)

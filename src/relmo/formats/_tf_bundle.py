@@ -9,15 +9,17 @@ is allocated for one whose shape does not fit its bytes or whose bytes are not t
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from relmo.errors import FormatError
 from relmo.formats import _checks
+from relmo.formats._places import can_scatter, filled, scattering
 from relmo.formats._tf_table import read_table, varint
 from relmo.formats.checkpoint import Shape
 
@@ -25,6 +27,8 @@ __all__ = ["Bundle", "Variable"]
 
 # DataType of TensorFlow's types.proto.
 _FLOATS = {1: torch.float32, 2: torch.float64, 14: torch.bfloat16, 19: torch.float16}
+_AS_STORED = {torch.float32: np.float32, torch.float64: np.float64}
+"""Those that are in memory what they are in the file."""
 _MAX_AXES = 8
 
 
@@ -80,6 +84,40 @@ class Bundle:
             FormatError: it is of another type, its bytes are not those of its shape, or a number
                 is NaN or infinite.
         """
+        variable, dtype = self._checked(name)
+        if not variable.shape:
+            return self._read_whole(name, variable, dtype)
+        (tensor,) = self.read_parts(name, variable.shape[:1], (0,))
+        return tensor
+
+    def read_parts(self, name: str, counts: Sequence[int], order: Sequence[int]) -> list[Tensor]:
+        """A variable cut at some rows into tensors, the blocks of its last axis in another order.
+
+        Args:
+            name: of a variable (rows, ...); with several blocks (rows, blocks * width).
+            counts: rows of each tensor.
+            order: which of the variable's blocks is first in memory, which second, ...
+
+        Raises:
+            FormatError: see `read`.
+        """
+        variable, dtype = self._checked(name)
+        numpy_dtype = _AS_STORED.get(dtype)
+        if numpy_dtype is None or not can_scatter():
+            tensor = self._read_whole(name, variable, dtype)
+            if len(order) > 1:
+                blocks = tensor.view(len(tensor), len(order), -1)
+                tensor = blocks[:, list(order)].view(tensor.shape)
+            return list(torch.split(tensor, list(counts)))
+        shapes = [(count, *variable.shape[1:]) for count in counts]
+        path = self._shard(variable.shard)
+        with _checks.readable(self.where), path.open("rb") as file:
+            where = f"{self.where}: {path.name}"
+            read = scattering(file.fileno(), variable.offset, order, name, where)
+            return filled(shapes, numpy_dtype, read, len(order), name, self.where)
+
+    def _checked(self, name: str) -> tuple[Variable, torch.dtype]:
+        """Where a variable of floating point lies, and the type of its numbers there."""
         variable = self.variables[name]
         dtype = _FLOATS.get(variable.dtype)
         if dtype is None:
@@ -93,13 +131,16 @@ class Bundle:
                 f"{self.where}: {name!r} has shape {variable.shape} in {variable.size} bytes, "
                 f"expected {n_bytes}"
             )
+        return variable, dtype
+
+    def _read_whole(self, name: str, variable: Variable, dtype: torch.dtype) -> Tensor:
         path = self._shard(variable.shard)
         tensor = torch.empty(math.prod(variable.shape), dtype=dtype)
         with _checks.readable(self.where), path.open("rb") as file:
             file.seek(variable.offset)
             n_read = file.readinto(tensor.view(torch.uint8).numpy().data)
-        if n_read != n_bytes:
-            raise FormatError(f"{self.where}: {path.name} ends within {name!r}")
+        if n_read != variable.size:
+            raise FormatError(f"{self.where}: {path.name}: the file ends within {name!r}")
         tensor = tensor.reshape(variable.shape).to(_checks.kept(dtype))
         _checks.check_finite(name, tensor, self.where)
         return tensor

@@ -1,7 +1,7 @@
 """What bilm-tf's checkpoint and the TF-Hub module share: variables that are a biLM's parameters."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from relmo.config import BiLMConfig
 from relmo.formats import _checks
 from relmo.formats._bilm_table import Row, bilm_table
+from relmo.formats._places import read_rows
 from relmo.formats._tf_bundle import Bundle
 from relmo.text.chars import N_CHARACTERS
 
@@ -63,8 +64,10 @@ def read_parameters(
         rows = bilm_table(config, mask_row=mask_row)
         return (replace(row, dataset=named(row.dataset)) for row in rows)
 
-    tensors: dict[str, Tensor] = {}
-    for row in _checks.check_rows(table, shapes, bundle.where, asked_by):
-        parts = row.layout.split(bundle.read(row.dataset))
-        tensors.update(zip(row.parameters, parts, strict=True))
-    return tensors
+    def read(row: Row) -> Sequence[Tensor]:
+        stacked = row.layout.stacked
+        if stacked is None:
+            return row.layout.split(bundle.read(row.dataset))
+        return bundle.read_parts(row.dataset, stacked.counts, stacked.order)
+
+    return read_rows(_checks.check_rows(table, shapes, bundle.where, asked_by), read)

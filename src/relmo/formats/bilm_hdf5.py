@@ -23,6 +23,7 @@ from relmo.errors import FormatError, InputError
 from relmo.formats import _checks, _hdf5
 from relmo.formats._bilm_options import config_from_options, has_characters, options_from_config
 from relmo.formats._bilm_table import Row, bilm_table
+from relmo.formats._places import read_rows
 from relmo.formats._write import model_folder
 from relmo.formats.checkpoint import Checkpoint
 from relmo.formats.token_embeddings import DATASET, VOCABS, read_vocab, vocab_beside
@@ -127,10 +128,7 @@ def read(
         config = config_from_options(settings, f"{NAME}: {options}", n_words)
         rows = _checked_rows(config, found, where, options.name, is_given=words is not None)
         _hdf5.check_storage(found, where, weights.stat().st_size)
-        tensors: dict[str, Tensor] = {}
-        for row in rows:
-            parts = _read_row(row, found[row.dataset], where)
-            tensors.update(zip(row.parameters, parts, strict=True))
+        tensors = read_rows(rows, lambda row: _read_row(row, found[row.dataset], where))
     if token_embeddings is None or words is None:
         words = _read_vocab(config, vocab, weights)
     else:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from relmo.config import BiLMConfig, LexiconConfig
+from relmo.config import MOST_CHARACTERS, BiLMConfig, LexiconConfig
 from relmo.errors import FormatError, RelmoError
 from relmo.formats import _checks, _options
 from relmo.formats._manylangs_table import encoder_table, token_embedder_table
@@ -41,9 +41,6 @@ ENCODER, TOKENS, CLASSIFIER = "encoder.pkl", "token_embedder.pkl", "classifier.p
 _PUBLISHED: Mapping[str, Any] = {"cell_clip": 3, "proj_clip": 3, "activation": "relu",
                                  "max_characters_per_token": 50}  # fmt: skip
 """What shapes do not tell, as all published models have it."""
-_LONGEST = 1000
-"""The most max_characters_per_token; also what an LSTM has where the file gives none, there being
-no limit in the original."""
 _INPUT = "forward_layer_0.input_linearity.weight"
 
 
@@ -220,12 +217,8 @@ def _lexicon_config(settings: Mapping[str, Any], lexicon: Lexicon, where: str) -
     section = "token_embedder"
     tokens = _options.section(settings, section, where)
     kind = _kind(tokens, where)
-    default = None if kind == "cnn" else _LONGEST
+    default = None if kind == "cnn" else MOST_CHARACTERS  # the original's LSTM has no limit
     longest = _options.whole(tokens, f"{section}.max_characters_per_token", where, default=default)
-    if longest > _LONGEST:
-        raise FormatError(
-            f"{where}: {section}.max_characters_per_token is {longest}, expected at most {_LONGEST}"
-        )
     cnn: dict[str, Any] = {}
     if kind == "cnn" and lexicon.characters is not None:
         cnn = {

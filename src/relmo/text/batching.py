@@ -103,10 +103,17 @@ def pack(lengths: Sequence[int] | Indices) -> Packing:
     Raises:
         InputError: a length below 1, or lengths that rise.
     """
+    sizes = _falling(lengths, "pack")
+    return _packing(sizes, np.arange(len(sizes)), np.zeros_like(sizes))
+
+
+def _falling(lengths: Sequence[int] | Indices, caller: str) -> Indices:
     sizes = np.asarray(lengths, dtype=np.int64)
     if sizes.size and (sizes.min() < 1 or (np.diff(sizes) > 0).any()):
-        raise InputError(f"pack: lengths must be at least 1 and falling, got {sizes.tolist()[:10]}")
-    return _packing(sizes, np.arange(len(sizes)), np.zeros_like(sizes))
+        raise InputError(
+            f"{caller}: lengths must be at least 1 and falling, got {sizes.tolist()[:10]}"
+        )
+    return sizes
 
 
 def pack_rows(lengths: Sequence[int] | Indices) -> Packing:
@@ -124,11 +131,7 @@ def pack_rows(lengths: Sequence[int] | Indices) -> Packing:
     Raises:
         InputError: a length below 1, or lengths that rise.
     """
-    sizes = np.asarray(lengths, dtype=np.int64)
-    if sizes.size and (sizes.min() < 1 or (np.diff(sizes) > 0).any()):
-        raise InputError(
-            f"pack_rows: lengths must be at least 1 and falling, got {sizes.tolist()[:10]}"
-        )
+    sizes = _falling(lengths, "pack_rows")
     rows, offsets = np.zeros_like(sizes), np.zeros_like(sizes)
     room: list[tuple[int, int]] = []  # (steps left, row), rising: best fit, longest first
     filled: list[int] = []  # steps of each row
