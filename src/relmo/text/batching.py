@@ -13,6 +13,7 @@ sentence, or short sentences end to end.
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from heapq import heapreplace
 from typing import TypeVar
 
 import numpy as np
@@ -24,6 +25,9 @@ __all__ = ["Packing", "in_order", "length_batches", "pack", "pack_rows", "window
 
 Indices = npt.NDArray[np.int64]
 T = TypeVar("T", bound=Sized)
+
+_ROWS_A_STEP_COSTS = 11
+"""A step with few rows takes as long as so many rows more would: see the log, 2026-11-24."""
 Result = TypeVar("Result")
 
 _WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
@@ -116,37 +120,73 @@ def _falling(lengths: Sequence[int] | Indices, caller: str) -> Indices:
     return sizes
 
 
-def pack_rows(lengths: Sequence[int] | Indices) -> Packing:
-    """The packed order with short sentences end to end in rows no longer than the longest one.
+def pack_rows(
+    lengths: Sequence[int] | Indices, computed_rows: Callable[[int], int] = lambda rows: rows
+) -> Packing:
+    """The packed order with sentences end to end in a few rows of about the same length.
 
-    There are no more steps than in `pack`, and hardly one in which few rows are alive: such steps
-    wait for the weights to come from memory. The state has to be zeroed at `starts`.
+    Steps in which few rows are alive wait for the weights to come from memory; here there is hardly
+    one. The state has to be zeroed at `starts`.
 
         >>> pack_rows([4, 2, 2]).batch_sizes, pack([4, 2, 2]).batch_sizes
         ((2, 2, 2, 2), (3, 3, 1, 1))
 
     Args:
         lengths: tokens of each sentence, at least 1 each, falling, `(n_sentences,)`.
+        computed_rows: how many rows are computed where so many are alive, never falling: a
+            kernel may be made for round numbers.
 
     Raises:
         InputError: a length below 1, or lengths that rise.
     """
     sizes = _falling(lengths, "pack_rows")
-    rows, offsets = np.zeros_like(sizes), np.zeros_like(sizes)
-    room: list[tuple[int, int]] = []  # (steps left, row), rising: best fit, longest first
-    filled: list[int] = []  # steps of each row
-    longest = int(sizes[0]) if sizes.size else 0
-    for sentence, size in enumerate(sizes.tolist()):
-        place = bisect_left(room, (size, -1))
-        left, row = room.pop(place) if place < len(room) else (longest, len(filled))
-        if row == len(filled):
-            filled.append(0)
-        rows[sentence], offsets[sentence] = row, filled[row]
-        filled[row] += size
-        if left > size:
-            insort(room, (left - size, row))
-    rank = _inverse(np.argsort(-np.array(filled, np.int64), kind="stable"))
-    return _packing(sizes, rank[rows], offsets)
+    if not sizes.size:
+        return _packing(sizes, sizes, sizes)
+    fewest = -(-int(sizes.sum()) // int(sizes[0]))  # more would end before the longest sentence
+    choices = [
+        _in_rows(sizes.tolist(), n_rows) for n_rows in _row_numbers(fewest, len(sizes), computed_rows)
+    ]
+    rows, offsets, _ = min(choices, key=lambda choice: _cost(choice[2], computed_rows))
+    return _packing(sizes, rows, offsets)
+
+
+def _row_numbers(fewest: int, most: int, computed_rows: Callable[[int], int]) -> list[int]:
+    """Numbers of rows worth trying: the round one from `fewest` up, and the two below it."""
+    numbers = [min(most, computed_rows(fewest))]
+    for rows in range(numbers[0] - 1, 0, -1):
+        if computed_rows(rows) == rows:
+            numbers.append(rows)
+        if len(numbers) == 3:
+            break
+    return numbers
+
+
+def _in_rows(sizes: list[int], n_rows: int) -> tuple[Indices, Indices, Indices]:
+    """Each sentence's row and first step, and the length of each row, falling.
+
+    The next longest sentence goes to the shortest row (Graham 1969).
+    """
+    rows, offsets = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
+    filled = [(0, row) for row in range(n_rows)]  # a heap
+    for sentence, size in enumerate(sizes):
+        length, row = filled[0]
+        heapreplace(filled, (length + size, row))
+        rows[sentence], offsets[sentence] = row, length
+    by_row = np.zeros(n_rows, np.int64)
+    for length, row in filled:
+        by_row[row] = length
+    order = np.argsort(-by_row, kind="stable")
+    return _inverse(order)[rows], offsets, by_row[order]
+
+
+def _cost(row_lengths: Indices, computed_rows: Callable[[int], int]) -> int:
+    """What the steps take, a row of one step being the unit."""
+    steps = row_lengths - np.append(row_lengths[1:], 0)  # in which so many rows are alive
+    return sum(
+        n_steps * (computed_rows(alive) + _ROWS_A_STEP_COSTS)
+        for alive, n_steps in enumerate(steps.tolist(), start=1)
+        if n_steps
+    )
 
 
 def _packing(sizes: Indices, rows: Indices, offsets: Indices) -> Packing:
