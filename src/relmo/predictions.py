@@ -57,8 +57,8 @@ class NextWords:
         if elmo.softmax is None or elmo.vocab is None:
             raise InputError(
                 f"{elmo!r} has no softmax, which predicting words takes; HDF5 weights come without "
-                "one, and so does the model in the box: load a training checkpoint, or a model that "
-                "relmo trained"
+                "one, and so does the model in the box: load a training checkpoint, or a model "
+                "that relmo trained"
             )
         self.elmo, self.vocab = elmo, elmo.vocab
         self._softmax = elmo.softmax
