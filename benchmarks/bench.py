@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.embedding import Size, latency, throughput
+from benchmarks.loading import loading
 from benchmarks.memory import peak_memory
 from benchmarks.report import Report
 from benchmarks.timing import in_turns
@@ -50,6 +51,7 @@ def sections(quick: bool) -> dict[str, Callable[[], Report]]:
         "training": lambda: lstm_training(shapes),
         "step": lambda: whole_step("mini", PRESETS["mini"], rounds),
         "memory": lambda: peak_memory(("small", "original"), 128 if quick else 512),
+        "load": lambda: loading("original", original, 5 if quick else 15),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.report import Report
 
-__all__ = ["measure", "peak_memory"]
+__all__ = ["measure", "peak", "peak_memory"]
 
 
 def peak_memory(names: tuple[str, ...], n_sentences: int) -> Report:
@@ -34,7 +34,7 @@ def peak_memory(names: tuple[str, ...], n_sentences: int) -> Report:
     return report
 
 
-def _peak() -> float:
+def peak() -> float:
     """The most memory this process has held, in MiB.
 
     Not ru_maxrss where it can be helped: Linux hands down to it what the parent held.
@@ -55,7 +55,7 @@ def measure(name: str, n_sentences: int) -> dict[str, float]:
     from relmo.train.config import PRESETS
 
     sentences = news_like(n_sentences)
-    libraries = _peak()
+    libraries = peak()
     elmo = new_elmo(PRESETS[name])
     mebibytes = {key: p.numel() * 4 / 2**20 for key, p in elmo.bilm.named_parameters()}
     elmo.embed(sentences)
@@ -63,7 +63,7 @@ def measure(name: str, n_sentences: int) -> dict[str, float]:
         "libraries": libraries,
         "weights": sum(mebibytes.values()),
         "repacked": sum(size for key, size in mebibytes.items() if "lstm" in key),
-        "peak": _peak(),
+        "peak": peak(),
     }
 
 

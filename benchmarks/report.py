@@ -17,17 +17,22 @@ class Target:
     value: float
     target: float
     unit: str = "×"
+    at_most: bool = False
+    """Whether less is better."""
 
     @property
     def mark(self) -> str:
-        """PASS or below."""
+        """PASS, or on which side of the target it is."""
+        if self.at_most:
+            return "PASS" if self.value <= self.target else "above"
         return "PASS" if self.value >= self.target else "below"
 
     def __str__(self) -> str:
         digits = ".0f" if self.unit == "%" else ".2f"
+        bound = "at most " if self.at_most else ""
         return (
             f"{self.what}: {self.value:{digits}} {self.unit} "
-            f"(target {self.target:g} {self.unit}) {self.mark}"
+            f"(target {bound}{self.target:g} {self.unit}) {self.mark}"
         )
 
 

@@ -7,6 +7,7 @@
 
 What is written goes to a temporary sibling, is flushed to the disk and renamed at the end of the
 block. If the block raises anything, the temporary is removed and the earlier output left alone.
+`SteadyFile` is what HDF5 writes to in such a block, as it cannot stand a full disk.
 """
 
 import ctypes

@@ -48,6 +48,8 @@ def load(
     *,
     options: str | Path | None = None,
     weights: str | Path | None = None,
+    vocab: str | Path | None = None,
+    token_embeddings: str | Path | None = None,
     device: str | torch.device = "cpu",
     offline: bool | None = None,
     progress: Progress | None = None,
@@ -60,6 +62,8 @@ def load(
             fsspec knows. None: the model in the box.
         options: options.json of an AllenNLP or bilm-tf model, given together with `weights`.
         weights: its HDF5 file. Both may be addresses.
+        vocab: the words of a model that reads words; None: vocab.txt beside `weights`.
+        token_embeddings: HDF5 file of their vectors, where `weights` has none.
         device: where it shall compute, such as "cpu" or "cuda".
         offline: whether the network is out of bounds; None: as RELMO_OFFLINE says. It is touched
             only for what is not in the cache yet.
@@ -81,7 +85,9 @@ def load(
         for file in (options, weights)
     )
     with torch.inference_mode(False):  # whose tensors would not tell when they change
-        checkpoint = detect.read(path, options=options, weights=weights)
+        checkpoint = detect.read(
+            path, options=options, weights=weights, vocab=vocab, token_embeddings=token_embeddings
+        )
         return Elmo.from_checkpoint(checkpoint).to(device)
 
 

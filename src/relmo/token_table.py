@@ -1,13 +1,15 @@
 """Words to token vectors: each distinct word is encoded once and kept while it is in use."""
 
 import logging
+import os
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
-from relmo.errors import ConfigError
+from relmo.errors import ConfigError, InputError
+from relmo.formats import token_embeddings
 from relmo.nn.bilm import BiLM
 from relmo.text.chars import CharSpace
 from relmo.text.lexicon import Lexicon, LexiconReader
@@ -44,6 +46,7 @@ class TokenTable:
         self._rows = torch.empty(0, self._dim)
         self._versions: list[tuple[int, int]] = []
         self._said: set[str] = set()
+        self._fixed: tuple[Vocabulary, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -59,8 +62,61 @@ class TokenTable:
         index = [places.setdefault(token, len(places)) for token in tokens]
         words = list(places)
         with torch.no_grad():
-            found = self._lookup(words)
+            found = self._lookup(words) if self._fixed is None else self._fixed_or_lookup(words)
             return found[torch.tensor(index, dtype=torch.int64, device=found.device)]
+
+    def use(
+        self,
+        path: str | os.PathLike[str],
+        vocab: Vocabulary | str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Take the vectors of some words from a file, such as elmo_token_embeddings.hdf5.
+
+        They stay as they are, whatever becomes of the encoder; other words are encoded. A model
+        that is being trained encodes them all.
+
+        Args:
+            path: an HDF5 file as `save` writes it.
+            vocab: its words, or a file of them; None: vocab.txt or vocab.txt.gz beside it.
+
+        Raises:
+            InputError: a file is not there.
+            FormatError: it is damaged, or not of these words and this model's width.
+        """
+        words = token_embeddings.read_vocab(vocab, path)
+        self._fixed = words, token_embeddings.read(path, words, self._dim).float()
+
+    def save(self, path: str | os.PathLike[str], words: Sequence[str] | Vocabulary) -> None:
+        """Write the vectors of words to an HDF5 file, in their order; see `use`.
+
+        Args:
+            path: the file, written whole or not at all.
+            words: such as a vocabulary with `<S>` and `</S>` in it.
+
+        Raises:
+            InputError: there are no words, or the file cannot be written.
+        """
+        if isinstance(words, str) or not len(words):
+            raise InputError(f"{os.fspath(path)}: expected a list of words, got {words!r:.60}")
+        listed = words.words if isinstance(words, Vocabulary) else words
+        starts = range(0, len(listed), _ENCODED_TOGETHER)
+        pieces = (self.vectors(listed[start : start + _ENCODED_TOGETHER]) for start in starts)
+        token_embeddings.write(path, pieces, (len(listed), self._dim))
+
+    def _fixed_or_lookup(self, words: list[str]) -> Tensor:
+        assert self._fixed is not None
+        vocab, rows = self._fixed
+        rows = rows.to(next(self._encoder.parameters()))
+        self._fixed = vocab, rows
+        is_fixed = torch.tensor([word in vocab for word in words], dtype=torch.bool)
+        is_fixed = is_fixed.to(rows.device)
+        found = rows.new_empty(len(words), self._dim)
+        ids = vocab.ids([word for word in words if word in vocab])
+        found[is_fixed] = rows[torch.from_numpy(ids).to(rows.device)]
+        others = [word for word in words if word not in vocab]
+        if others:
+            found[~is_fixed] = self._lookup(others)
+        return found
 
     def encode(self, words: Sequence[str]) -> Tensor:
         """Vectors (n_words, projection_dim) straight from the encoder, with a graph if it trains.

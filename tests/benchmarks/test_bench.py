@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench, embedding, machine, memory, training
+from benchmarks import bench, embedding, loading, machine, memory, training
 from benchmarks.baselines import PaddedLoop, TorchLSTM, quiet, torch_lstm
 from benchmarks.report import Report, Target
 from benchmarks.text import news_like
@@ -108,10 +108,12 @@ def test_contenders_take_turns_and_the_first_round_does_not_count():
         lambda: embedding.latency({"tiny": TINY}, {"tiny": 1}, n_tokens=3),
         lambda: training.lstm_training({"tiny": (TINY, 2, 1)}),
         lambda: training.whole_step("tiny", TINY, 1, rows=2, n_words=100),
+        lambda: loading.loading("tiny", TINY, 1),
     ],
-    ids=["throughput", "latency", "training", "step"],
+    ids=["throughput", "latency", "training", "step", "load"],
 )
-def test_a_section_fills_its_table(section):
+def test_a_section_fills_its_table(section, monkeypatch):
+    monkeypatch.setattr(loading, "_peak", lambda way, folder: 1.0)  # a process for each
     report = section()
     assert report.rows
     assert all(len(row) == len(report.columns) for row in report.rows)
@@ -121,6 +123,25 @@ def test_a_section_fills_its_table(section):
 def test_peak_memory_is_that_of_a_process_of_its_own():
     figures = memory.measure("mini", 2)
     assert 0 < figures["repacked"] < figures["weights"] < figures["peak"]
+
+
+def test_a_target_may_be_the_most_that_is_allowed():
+    reached, missed = (Target(what="time", value=x, target=1.5, at_most=True) for x in (1.2, 1.6))
+    assert str(reached) == "time: 1.20 × (target at most 1.5 ×) PASS"
+    assert str(missed) == "time: 1.60 × (target at most 1.5 ×) above"
+
+
+def test_every_way_of_loading_gives_every_number(tmp_path):
+    mebibytes = loading._write(TINY, tmp_path)
+    for name, way in loading.WAYS.items():
+        found = way(tmp_path)
+        tensors = found.bilm.state_dict() if name.endswith("load") else found
+        assert sum(tensor.nbytes for tensor in tensors.values()) == mebibytes * 2**20
+
+
+def test_the_peak_of_loading_is_that_of_a_process_of_its_own(tmp_path):
+    loading._write(TINY, tmp_path)
+    assert loading._peak("HDF5, relmo.load", tmp_path) > 0
 
 
 def test_every_section_is_named_on_the_command_line(monkeypatch, tmp_path, capsys):

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from relmo import load as relmo_load
 from tests.helpers import CARD, relmo, tiny_elmo, tiny_model
 
 
@@ -31,6 +32,7 @@ parameters      1,970
   backward LSTM 480
 vocabulary      none
 softmax         none
+mix             none
 
 # tiny
 
@@ -51,6 +53,7 @@ def test_json_holds_the_same_and_the_shape(model):
         "parameters": {"token encoder": 1010, "forward LSTM": 480, "backward LSTM": 480},
         "softmax_words": None,
         "vocabulary_words": None,
+        "mixes": [],
         "config": json.loads(json.dumps(tiny_elmo().config.to_dict())),
         "card": CARD,
     }
@@ -76,6 +79,15 @@ def test_a_model_with_a_lexicon_is_described_too(goldens):
     assert "parameters      10,867\n" in ran.out
     facts = json.loads(relmo("info", goldens / "manylangs", "--json").out)
     assert facts["config"]["lexicon"]["n_words"] == 10
+
+
+def test_a_learned_mix_is_told_of(goldens):
+    lines = relmo("info", goldens / "tfhub_module").out.splitlines()
+    mixes = json.loads(relmo("info", goldens / "tfhub_module", "--json").out)["mixes"]
+    (mix,) = relmo_load(goldens / "tfhub_module").mixes
+    assert mixes == [mix.to_dict()]
+    said = ", ".join(f"{share:.4g}" for share in mix.shares())
+    assert lines[-1] == f"mix             {said} of layers 0 to 2"
 
 
 def test_what_is_no_model_is_one_line(tmp_path):

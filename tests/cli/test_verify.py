@@ -9,7 +9,7 @@ import torch
 from relmo import hub
 from relmo.cli.verify import fingerprint
 from relmo.config import BiLMConfig
-from relmo.formats import relmo_format
+from relmo.formats import detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.formats.verify import oddities, parameters_sha256, problems
 from relmo.hub import _catalogue
@@ -114,6 +114,22 @@ def test_numbers_that_are_not_finite_are_wrong():
 def test_what_is_unusual_is_said(shape: dict[str, object], odd: list[str], tmp_path: Path):
     found = oddities(random_checkpoint(tmp_path / "odd", **shape))
     assert all(any(each.startswith(text) for each in found) for text in odd), found
+
+
+def test_a_model_with_a_lexicon_reads_characters_unless_it_has_none(goldens: Path):
+    checkpoint = detect.read(goldens / "manylangs")
+    found = oddities(checkpoint)
+    assert not {"it reads whole words, no characters", "no vocabulary"} & set(found)
+    assert "it reads 20 characters of a token, not 50" in found
+    lexicon = checkpoint.config.lexicon
+    assert lexicon is not None
+    for changed, said in (
+        ({"kind": "lstm"}, "an LSTM reads its characters"),
+        ({"n_characters": None, "char_dim": None}, "it reads whole words, no characters"),
+    ):
+        other = replace(lexicon, **{"filters": (), "n_highway": 0, **changed})
+        config = replace(checkpoint.config, lexicon=other)
+        assert said in oddities(replace(checkpoint, config=config))
 
 
 def test_unusual_numbers_are_said():

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from relmo.compat.allennlp import Elmo, ElmoTokenEmbedder, batch_to_ids
 from relmo.errors import ConfigError, InputError, ShapeError
+from relmo.model import load
+from tests.formats.helpers import save_random
 from tests.helpers import tiny_elmo, tiny_model
 
 SENTENCES = [["The", "cat", "sat", "."], ["Hi"], [], ["naïve", "x" * 60, "", "<UNK>", "Hi", "."]]
@@ -289,9 +291,6 @@ def test_another_bilm_may_be_given(model: str):
 
 @pytest.mark.parametrize("width", [10, 60])
 def test_a_model_of_another_width_reads_allennlps_ids(width: int, tmp_path: Path):
-    from relmo.model import load
-    from tests.formats.helpers import save_random
-
     folder = save_random(tmp_path / "m", max_characters=width)
     sentence = ["short", "exactly8", "longer-than-8", "", "<S>"]
     (expected,) = load(folder).embed([sentence], layers="token")
@@ -360,8 +359,6 @@ def test_ids_that_cannot_be_used(ids, error: type[Exception], said: str, model: 
 
 
 def test_a_model_of_words_or_of_a_lexicon_takes_no_ids_of_bytes(tmp_path: Path, goldens: Path):
-    from tests.formats.helpers import save_random
-
     for folder in (save_random(tmp_path / "m", n_words=9), goldens / "manylangs"):
         with pytest.raises(ConfigError, match=f"{folder.name}.* words or characters of its own"):
             Elmo(None, str(folder), 1)

@@ -68,6 +68,17 @@ def test_a_folder_with_one_folder_that_is_a_model_is_that_model(tmp_path: Path):
         detect.read(tmp_path)
 
 
+def test_what_is_wrong_in_the_only_folder_is_said_of_it(tmp_path: Path):
+    save_random(tmp_path / "outer" / "inner")
+    (tmp_path / "outer" / "__MACOSX").mkdir()
+    (tmp_path / "outer" / "inner" / "options.json").unlink()
+    with pytest.raises(FormatError, match=r"outer/inner' is no .*bilm_hdf5: it has no \*options"):
+        detect.read(tmp_path / "outer")
+    (tmp_path / "outer" / "README.md").write_text("See inner.")
+    with pytest.raises(FormatError, match=r"outer' is no .*bilm_hdf5: it has no \*options"):
+        detect.read(tmp_path / "outer")
+
+
 def test_a_training_run_leads_to_its_best_model(tmp_path: Path):
     relmo_format.write(random_checkpoint(tmp_path / "source"), tmp_path / "run" / "best")
     (tmp_path / "run" / "config.json").write_text('{"preset": "mini"}')

@@ -120,6 +120,17 @@ def test_what_is_written_as_relmo_is_read_back(name: str, tmp_path: Path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_bias_stored_in_half_precision_loses_nothing_more(tmp_path: Path):
+    model = random_model(9)
+    path = save_model(tmp_path / "m", model) / "encoder.pkl"
+    name = "forward_layer_0.state_linearity.bias"
+    tensors = {key: tensor.half() for key, tensor in torch.load(path).items()}
+    torch.save(tensors, path)
+    found = manylangs.read(tmp_path / "m").tensors["forward_lstm.layers.0.bias"]
+    _, forget, _, _ = tensors[name].float().chunk(4)
+    assert torch.equal(found.chunk(4)[1], forget - 1)
+
+
 def test_the_layout_of_before_torch_1_6_is_read_too(tmp_path: Path):
     model = random_model(7)
     old = manylangs.read(save_model(tmp_path / "old", model, legacy=True))

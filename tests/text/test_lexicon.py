@@ -174,6 +174,17 @@ def test_a_dic_that_is_none_is_an_error_naming_file_and_line(
     assert str(caught.value).startswith(f"{tmp_path / 'x.dic'}: {message}")
 
 
+def test_a_dic_of_absurd_length_is_an_error_and_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("relmo.text.lexicon._MOST_BYTES", 8)
+    (tmp_path / "x.dic").write_text("a\t0\nb\t1\n")
+    assert read_dic(tmp_path / "x.dic") == ["a", "b"]
+    (tmp_path / "x.dic").write_text("a\t0\nb\t1\n\n")
+    with pytest.raises(FormatError, match=r"x\.dic: expected a lexicon, got more than 8 bytes"):
+        read_dic(tmp_path / "x.dic")
+
+
 def test_a_dic_that_is_not_there_is_an_input_error(tmp_path: Path):
     for path in (tmp_path, tmp_path / "x.dic"):
         with pytest.raises(InputError, match="cannot be read"):

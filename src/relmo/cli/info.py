@@ -1,5 +1,6 @@
 """`relmo info`: what a model is."""
 
+import glob
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from relmo.cli import given
 from relmo.cli.words import in_bytes, some
 
 if TYPE_CHECKING:
-    from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
+    from relmo.config import BiLMConfig, CharCNNConfig, LayerMix, LexiconConfig
     from relmo.formats.checkpoint import Checkpoint
 
 __all__ = ["info"]
@@ -34,7 +35,7 @@ def info(
 ) -> None:
     """Print what MODEL is.
 
-    Its format, layers, shape, parameters by part, vocabulary, and its card.
+    Its format, layers, shape, parameters by part, vocabulary, learned mixes, and its card.
     """
     checkpoint = given.read(model)
     if as_json:
@@ -58,6 +59,7 @@ def _facts(checkpoint: "Checkpoint") -> dict[str, Any]:
         "parameters": _parameters(checkpoint),
         "softmax_words": None if checkpoint.softmax is None else len(checkpoint.softmax["bias"]),
         "vocabulary_words": None if checkpoint.vocab is None else len(checkpoint.vocab),
+        "mixes": [mix.to_dict() for mix in checkpoint.mixes],
         "config": config.to_dict(),
         "card": checkpoint.card,
     }
@@ -81,6 +83,7 @@ def _lines(checkpoint: "Checkpoint") -> list[tuple[str, str]]:
             "softmax",
             "none" if facts["softmax_words"] is None else "for the words of the vocabulary",
         ),
+        *(("mix", _mix(mix)) for mix in checkpoint.mixes or (None,)),
     ]
 
 
@@ -140,10 +143,19 @@ def _lstms(config: "BiLMConfig") -> str:
     return "; ".join(filter(None, [some(config.lstm_dim, "cell"), projected, *clips, skip]))
 
 
+def _mix(mix: "LayerMix | None") -> str:
+    if mix is None:
+        return "none"
+    shares = ", ".join(f"{share:.4g}" for share in mix.shares())
+    return f"{shares} of layers 0 to {len(mix.weights) - 1}"
+
+
 def _size(source: Path) -> int:
     """Bytes on disk of a file, or of the files of a folder or of a checkpoint of TensorFlow."""
     if source.suffix == ".index":
-        return sum(path.stat().st_size for path in source.parent.glob(f"{source.stem}.*"))
+        return sum(
+            path.stat().st_size for path in source.parent.glob(f"{glob.escape(source.stem)}.*")
+        )
     if source.is_file():
         return source.stat().st_size
     return sum(path.stat().st_size for path in source.rglob("*") if path.is_file())

@@ -5,7 +5,7 @@
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
+from relmo.formats._bilm_table import Row
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
 from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
@@ -28,9 +29,11 @@ __all__ = [
     "check_mixes",
     "check_names",
     "check_readable",
+    "check_rows",
     "check_shapes",
     "check_tensor_shapes",
     "check_vocab",
+    "kept",
     "located",
     "read_json",
     "readable",
@@ -99,8 +102,38 @@ def check_shapes(
             )
 
 
+def check_rows(
+    table: Callable[[], Iterator[Row]],
+    found: Mapping[str, Shape | None],
+    where: str,
+    asked_by: str,
+) -> list[Row]:
+    """The rows of a table, each known to have its dataset, in its shape, and none left over.
+
+    Args:
+        table: gives the rows, lazily.
+        found: the shapes in the file.
+        where: the format and the file.
+        asked_by: the file that settles what is expected.
+
+    Raises:
+        FormatError: a dataset is missing, superfluous or of another shape.
+    """
+    check_names((row.dataset for row in table()), found, where, asked_by)
+    rows = list(table())  # now known to be no more than the file has
+    shapes = ((row.dataset, row.shape, f"{asked_by} {row.origin}") for row in rows)
+    check_shapes(shapes, found, where)
+    return rows
+
+
+def kept(stored: torch.dtype) -> torch.dtype:
+    """The type in memory: float64 stays so, any other becomes float32."""
+    return torch.float64 if stored == torch.float64 else torch.float32
+
+
 def check_finite(name: str, tensor: Tensor, where: str) -> None:
     """No number is NaN or infinite, else FormatError."""
+    tensor = tensor.detach()
     # One that is not finite makes the sum so, which takes no memory; a sum may also overflow.
     if not math.isfinite(float(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
         n_bad = int((~torch.isfinite(tensor)).sum())

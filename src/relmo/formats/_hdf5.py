@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from relmo.errors import FormatError
-from relmo.formats import _checks
+from relmo.formats import _checks, _pieces
 
 __all__ = ["check_floats", "check_storage", "datasets", "opened", "read_parts", "read_tensor"]
 
@@ -24,8 +24,6 @@ _MOST_COMPRESSED = 100
 _Rows = npt.NDArray[Any]
 _Reader = Callable[[int, _Rows], None]
 """Fills rows from the dataset's, beginning at a number."""
-_TOGETHER_BYTES = 2**20
-"""Read together: so much stays in the processor's cache until it has been checked."""
 _MOST_PIECES = 1024
 """Places that one read may fill (IOV_MAX)."""
 
@@ -90,7 +88,7 @@ def read_parts(
 ) -> list[Tensor]:
     """A dataset cut at some rows into tensors, the blocks of its last axis in another order.
 
-    No number is in memory twice but for `_TOGETHER_BYTES`.
+    No number is in memory twice but for a piece.
 
     Args:
         dataset: (rows, ...) of floating point; with several blocks (rows, blocks * width).
@@ -102,18 +100,16 @@ def read_parts(
     Raises:
         FormatError: the file ends too early, or a number is not finite.
     """
-    # numpy, whose large arrays come in large pages
-    arrays = [np.empty((count, *dataset.shape[1:]), _kept(dataset)) for count in counts]
+    arrays = [_pieces.empty((count, *dataset.shape[1:]), _kept(dataset)) for count in counts]
     read = _reader_as_stored(dataset, order) or _reader_converting(dataset, order)
     row_bytes = math.prod(dataset.shape[1:]) * _kept(dataset)().itemsize
-    together = min(_MOST_PIECES // len(order), max(1, _TOGETHER_BYTES // max(1, row_bytes)))
+    together = min(_MOST_PIECES // len(order), max(1, _pieces.TOGETHER_BYTES // max(1, row_bytes)))
     first = 0
     for array in arrays:
         for start in range(0, len(array), together):
             rows = array[start : start + together]
             read(first + start, rows)
-            # now, while they are in the processor's cache
-            _checks.check_finite(name, torch.from_numpy(rows), where)
+            _pieces.check_piece(name, rows, where)
         first += len(array)
     return [torch.from_numpy(array) for array in arrays]
 
@@ -133,9 +129,11 @@ def _reader_as_stored(dataset: h5py.Dataset, order: Sequence[int]) -> _Reader | 
     def read(first: int, rows: _Rows) -> None:
         raw = memoryview(rows.data).cast("B")
         row = len(raw) // len(rows)
-        size = row // len(order)
-        starts = [row * number + size * at for number in range(len(rows)) for at in place]
-        pieces = [raw[start : start + size] for start in starts] if len(place) > 1 else [raw]
+        pieces = [raw]
+        if len(place) > 1:
+            size = row // len(place)
+            starts = (row * number + size * at for number in range(len(rows)) for at in place)
+            pieces = [raw[start : start + size] for start in starts]
         if os.preadv(file, pieces, offset + first * row) != len(raw):
             raise OSError(f"the file ends within {dataset.name!r}")
 

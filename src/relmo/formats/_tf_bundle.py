@@ -100,8 +100,7 @@ class Bundle:
             n_read = file.readinto(tensor.view(torch.uint8).numpy().data)
         if n_read != n_bytes:
             raise FormatError(f"{self.where}: {path.name} ends within {name!r}")
-        kept = torch.float64 if dtype == torch.float64 else torch.float32
-        tensor = tensor.reshape(variable.shape).to(kept)
+        tensor = tensor.reshape(variable.shape).to(_checks.kept(dtype))
         _checks.check_finite(name, tensor, self.where)
         return tensor
 

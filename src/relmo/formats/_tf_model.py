@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -58,13 +59,12 @@ def read_parameters(
     characters = shapes.get(named("char_embed"), ())
     mask_row = characters[:1] == (N_CHARACTERS + 1,)
 
-    def rows() -> Iterator[tuple[str, Row]]:
-        return ((named(row.dataset), row) for row in bilm_table(config, mask_row=mask_row))
+    def table() -> Iterator[Row]:
+        rows = bilm_table(config, mask_row=mask_row)
+        return (replace(row, dataset=named(row.dataset)) for row in rows)
 
-    _checks.check_names((name for name, _ in rows()), shapes, bundle.where, asked_by)
-    expected = ((name, row.shape, f"{asked_by} {row.origin}") for name, row in rows())
-    _checks.check_shapes(expected, shapes, bundle.where)
     tensors: dict[str, Tensor] = {}
-    for name, row in rows():
-        tensors.update(zip(row.parameters, row.layout.split(bundle.read(name)), strict=True))
+    for row in _checks.check_rows(table, shapes, bundle.where, asked_by):
+        parts = row.layout.split(bundle.read(row.dataset))
+        tensors.update(zip(row.parameters, parts, strict=True))
     return tensors

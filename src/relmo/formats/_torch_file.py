@@ -84,7 +84,7 @@ def check_numbers(tensors: Mapping[str, Tensor], where: str) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype not in _checks.STORED_DTYPES:
             raise FormatError(f"{where}: {name!r} is {tensor.dtype}, expected float32")
-        _checks.check_finite(name, tensor.detach(), where)
+        _checks.check_finite(name, tensor, where)
 
 
 def _loaded(path: Path, where: str) -> Any:

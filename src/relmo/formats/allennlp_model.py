@@ -11,9 +11,9 @@ published model.
 import itertools
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
@@ -22,6 +22,7 @@ from relmo.formats import _checks
 from relmo.formats._allennlp_table import allennlp_table
 from relmo.formats._bilm_options import config_from_options, has_characters
 from relmo.formats._torch_file import check_numbers, is_torch_file, load_tensors
+from relmo.formats._torch_rows import taken
 from relmo.formats.checkpoint import Checkpoint, Shape
 from relmo.text.chars import N_CHARACTERS
 
@@ -136,19 +137,9 @@ def _checked(
 ) -> dict[str, Tensor]:
     """Every parameter, each tensor let go of once it is used."""
     mask_row = tensors[_CHARACTERS].shape[:1] != (N_CHARACTERS,)
-    names = (row.dataset for row in allennlp_table(config, mask_row=mask_row))
-    _checks.check_names(names, tensors, where, asked_by)
-    rows = list(allennlp_table(config, mask_row=mask_row))
-    shapes = ((row.dataset, row.shape, f"{asked_by} {row.origin}") for row in rows)
-    _checks.check_shapes(shapes, {name: tuple(t.shape) for name, t in tensors.items()}, where)
-    parameters = {}
-    for row in rows:
-        tensor = tensors.pop(row.dataset).detach()
-        kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-        for name, part in zip(row.parameters, row.layout.split(tensor.to(kept)), strict=True):
-            # a copy where it is a part of a file's storage, which would be held whole
-            parameters[name] = part.clone(memory_format=torch.contiguous_format)
-    return parameters
+    table = partial(allennlp_table, config, mask_row=mask_row)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return taken(_checks.check_rows(table, shapes, where, asked_by), tensors)
 
 
 def _config(weights: Path, tensors: Mapping[str, Tensor], where: str) -> tuple[BiLMConfig, str]:

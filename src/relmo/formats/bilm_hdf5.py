@@ -11,11 +11,11 @@ import io
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
-import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
@@ -25,6 +25,8 @@ from relmo.formats._bilm_options import config_from_options, has_characters, opt
 from relmo.formats._bilm_table import Row, bilm_table
 from relmo.formats._write import model_folder
 from relmo.formats.checkpoint import Checkpoint
+from relmo.formats.token_embeddings import DATASET, VOCABS, read_vocab, vocab_beside
+from relmo.formats.token_embeddings import read as read_token_embeddings
 from relmo.text.chars import N_CHARACTERS
 from relmo.text.vocab import Vocabulary
 
@@ -33,8 +35,10 @@ __all__ = ["NAME", "read", "read_folder", "why_not", "write"]
 logger = logging.getLogger(__name__)
 
 NAME = "bilm_hdf5"
-OPTIONS, WEIGHTS, VOCABS = "options.json", "weights.hdf5", ("vocab.txt", "vocab.txt.gz")
+OPTIONS, WEIGHTS, VOCAB = "options.json", "weights.hdf5", VOCABS[0]
 _SUFFIXES = (".hdf5", ".h5")
+_ENCODER = ("char_embed", "CNN")
+"""How the datasets of the characters begin."""
 
 
 def why_not(path: Path) -> str | None:
@@ -89,44 +93,73 @@ def read(
     options: str | os.PathLike[str],
     weights: str | os.PathLike[str],
     vocab: str | os.PathLike[str] | None = None,
+    token_embeddings: str | os.PathLike[str] | None = None,
 ) -> Checkpoint:
     """Read an options file and a file of weights.
 
     Args:
         options: options.json.
         weights: the HDF5 file.
-        vocab: the words, one a line; None: vocab.txt or vocab.txt.gz beside the weights, if there.
+        vocab: the words, one a line; None: vocab.txt or vocab.txt.gz beside the weights, or beside
+            the token vectors where they are given, if there.
+        token_embeddings: token vectors of the words, for options without `char_cnn`; the token
+            encoder of the weights is left then.
 
     Raises:
-        InputError: a file is missing or cannot be opened.
+        InputError: a file is missing or cannot be opened, or token vectors are given to a model
+            that reads characters.
         ConfigError: the options lack a key or contradict themselves.
         FormatError: a file is truncated, foreign, or not what the options say.
     """
     options, weights = Path(options), Path(weights)
     where = f"{NAME}: {weights}"
     settings = _checks.read_json(options, f"{NAME}: {options}")
+    words = None
+    if token_embeddings is not None:
+        words = _given_words(settings, options, vocab, token_embeddings)
     with _hdf5.opened(weights, where) as file:
         found = _hdf5.datasets(file, where)
-        n_words = None if has_characters(settings) else _n_words(found, where, options.name)
+        if words is not None:
+            found = {name: item for name, item in found.items() if not name.startswith(_ENCODER)}
+        n_words = None
+        if not has_characters(settings):
+            n_words = len(words) if words else _n_words(found, where, options.name)
         config = config_from_options(settings, f"{NAME}: {options}", n_words)
-        rows = _checked_rows(config, found, where, options.name)
+        rows = _checked_rows(config, found, where, options.name, is_given=words is not None)
         _hdf5.check_storage(found, where, weights.stat().st_size)
         tensors: dict[str, Tensor] = {}
         for row in rows:
             parts = _read_row(row, found[row.dataset], where)
             tensors.update(zip(row.parameters, parts, strict=True))
-    words = _read_vocab(config, vocab, weights.parent)
+    if token_embeddings is None or words is None:
+        words = _read_vocab(config, vocab, weights)
+    else:
+        vectors = read_token_embeddings(token_embeddings, words, config.projection_dim)
+        tensors["token_encoder.embedding"] = vectors
     return Checkpoint(config=config, tensors=tensors, vocab=words, format=NAME, source=weights)
 
 
+def _given_words(
+    settings: Mapping[str, Any],
+    options: Path,
+    vocab: str | os.PathLike[str] | None,
+    path: str | os.PathLike[str],
+) -> Vocabulary:
+    """The words of the token vectors that are given to a model, which reads no characters."""
+    if has_characters(settings):
+        raise InputError(
+            f"{NAME}: {options}: token_embeddings are for a model without characters, and it has "
+            "'char_cnn'; for this one: relmo.load(...).tokens.use(token_embeddings, vocab)"
+        )
+    return read_vocab(vocab, path)
+
+
 def _read_vocab(
-    config: BiLMConfig, path: str | os.PathLike[str] | None, folder: Path
+    config: BiLMConfig, path: str | os.PathLike[str] | None, weights: Path
 ) -> Vocabulary | None:
+    path = vocab_beside(weights) if path is None else path
     if path is None:
-        beside = [folder / name for name in VOCABS if (folder / name).exists()]
-        if not beside:
-            return None
-        path = beside[0]
+        return None
     vocab = Vocabulary.read(path)
     _checks.check_vocab(config, vocab, f"{NAME}: {os.fspath(path)}")
     return vocab
@@ -146,16 +179,27 @@ def _n_words(found: Mapping[str, h5py.Dataset], where: str, options: str) -> int
 
 
 def _checked_rows(
-    config: BiLMConfig, found: Mapping[str, h5py.Dataset], where: str, options: str
+    config: BiLMConfig,
+    found: Mapping[str, h5py.Dataset],
+    where: str,
+    options: str,
+    *,
+    is_given: bool = False,
 ) -> list[Row]:
-    """The rows of the table, each known to have its dataset, in its shape, of floating point."""
+    """The rows of the table, each known to have its dataset, in its shape, of floating point.
+
+    Where the word embedding is given, its row is left out.
+    """
     characters = found["char_embed"].shape if "char_embed" in found else None
     mask_row = characters is not None and characters[:1] == (N_CHARACTERS + 1,)
-    names = (row.dataset for row in bilm_table(config))
-    _checks.check_names(names, found, where, options)
-    rows = list(bilm_table(config, mask_row=mask_row))
-    shapes = ((row.dataset, row.shape, f"{options} {row.origin}") for row in rows)
-    _checks.check_shapes(shapes, {name: item.shape for name, item in found.items()}, where)
+
+    def table() -> Iterator[Row]:
+        for row in bilm_table(config, mask_row=mask_row):
+            if not (is_given and row.dataset == DATASET):
+                yield row
+
+    shapes = {name: item.shape for name, item in found.items()}
+    rows = _checks.check_rows(table, shapes, where, options)
     _hdf5.check_floats(found, where)
     return rows
 
@@ -191,14 +235,14 @@ def write(
     _checks.check_checkpoint(checkpoint, f"{NAME}: checkpoint for '{os.fspath(folder)}'")
     if checkpoint.softmax is not None:
         logger.info("%s: the softmax is left out, the format has no place for it", NAME)
-    own = frozenset({OPTIONS, WEIGHTS, VOCABS[0]})
+    own = frozenset({OPTIONS, WEIGHTS, VOCAB})
     with model_folder(folder, own=own, why_not=why_not, overwrite=overwrite) as aside:
         text = json.dumps(options_from_config(checkpoint.config), indent=2) + "\n"
         (aside / OPTIONS).write_text(text, encoding="utf-8")
         # Built in memory: HDF5 left with a full disk cannot be closed, and crashes the process.
         (aside / WEIGHTS).write_bytes(_hdf5_image(checkpoint))
         if checkpoint.vocab is not None:
-            checkpoint.vocab.write(aside / VOCABS[0])
+            checkpoint.vocab.write(aside / VOCAB)
 
 
 def _hdf5_image(checkpoint: Checkpoint) -> memoryview:
@@ -208,6 +252,6 @@ def _hdf5_image(checkpoint: Checkpoint) -> memoryview:
         for row in bilm_table(checkpoint.config):
             parts = [checkpoint.tensors[name].detach().cpu() for name in row.parameters]
             tensor = row.layout.join(parts)
-            kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-            file.create_dataset(row.dataset, data=tensor.to(kept).numpy())
+            tensor = tensor.to(_checks.kept(tensor.dtype))
+            file.create_dataset(row.dataset, data=tensor.numpy())
     return image.getbuffer()

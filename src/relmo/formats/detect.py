@@ -83,6 +83,8 @@ def read(
     *,
     options: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    vocab: str | os.PathLike[str] | None = None,
+    token_embeddings: str | os.PathLike[str] | None = None,
 ) -> Checkpoint:
     """Read a model in any format.
 
@@ -90,7 +92,9 @@ def read(
         path: a model's folder, a folder with exactly one in it, an archive, a file, or the prefix
             of a TensorFlow checkpoint; or
         options: options.json, and
-        weights: the HDF5 file that goes with it.
+        weights: the HDF5 file that goes with it, and for a model of words
+        vocab: its words, and
+        token_embeddings: their vectors, where they are not in the weights.
 
     Raises:
         InputError: there is nothing at a path, or the arguments do not go together.
@@ -100,11 +104,13 @@ def read(
     if path is not None:
         if options is not None or weights is not None:
             raise InputError("give either a model folder or options= and weights=, not both")
+        if vocab is not None or token_embeddings is not None:
+            raise InputError("vocab= and token_embeddings= go with options= and weights=")
         with readable(f"'{os.fspath(path)}'"):
             return _read_path(Path(path))
     if options is None or weights is None:
         raise InputError("give a model folder, or both options= and weights=")
-    return bilm_hdf5.read(options, weights)
+    return bilm_hdf5.read(options, weights, vocab, token_embeddings)
 
 
 def _read_path(path: Path) -> Checkpoint:
@@ -121,6 +127,9 @@ def _read_path(path: Path) -> Checkpoint:
     if inside:
         names = ", ".join(folder.name for folder in inside)
         raise FormatError(f"'{path}' holds {len(inside)} models ({names}); give one of them")
+    only = _only_folder(path)
+    if only is not None:  # as archives are packed: what is wrong is wrong in there
+        path, (_, reasons) = only, _fitting(only)
     raise FormatError(f"'{path}' is no model that relmo reads: {'; '.join(reasons)}")
 
 
@@ -133,6 +142,16 @@ def _fitting(path: Path) -> tuple[Format | None, list[str]]:
             return candidate, []
         reasons.append(f"{candidate.name}: {reason}")
     return None, reasons
+
+
+def _only_folder(path: Path) -> Path | None:
+    """The folder in a folder that holds nothing else, hidden files and macOS's own left aside."""
+    if not path.is_dir():
+        return None
+    entries = [
+        entry for entry in path.iterdir() if entry.name[0] != "." and entry.name != "__MACOSX"
+    ]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else None
 
 
 def _folders(path: Path) -> list[Path]:

@@ -13,7 +13,7 @@ none, the tensors' shapes tell all but what the published models have in common.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
@@ -24,9 +24,9 @@ from torch import Tensor
 from relmo.config import BiLMConfig, LexiconConfig
 from relmo.errors import FormatError, RelmoError
 from relmo.formats import _checks, _options
-from relmo.formats._bilm_table import Row
 from relmo.formats._manylangs_table import encoder_table, token_embedder_table
 from relmo.formats._torch_file import check_numbers, load_tensors
+from relmo.formats._torch_rows import taken
 from relmo.formats.checkpoint import Checkpoint
 from relmo.text.lexicon import Lexicon, read_dic
 from relmo.text.vocab import Vocabulary
@@ -85,12 +85,9 @@ def _read(folder: Path) -> Checkpoint:
     tensors: dict[str, Tensor] = {}
     for name, table in ((ENCODER, encoder_table), (TOKENS, token_embedder_table)):
         where = f"{NAME}: {folder / name}"
-        for row in _checked_rows(partial(table, config), found[name], where, asked_by):
-            for parameter, part in zip(
-                row.parameters, row.layout.split(found[name][row.dataset]), strict=True
-            ):
-                tensors[parameter] = _kept(part)
-                _checks.check_finite(row.dataset, tensors[parameter], where)
+        shapes = {dataset: tuple(tensor.shape) for dataset, tensor in found[name].items()}
+        rows = _checks.check_rows(partial(table, config), shapes, where, asked_by)
+        tensors.update(taken(rows, found[name]))
     softmax, vocab = _softmax(folder, config)
     return Checkpoint(
         config=config,
@@ -113,19 +110,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 def _kept(tensor: Tensor) -> Tensor:
     """A copy in memory, float32 (float64 where it was stored so)."""
-    kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-    return tensor.to(kept).clone(memory_format=torch.contiguous_format)
-
-
-def _checked_rows(
-    table: Callable[[], Iterator[Row]], found: Mapping[str, Tensor], where: str, asked_by: str
-) -> list[Row]:
-    """The rows of a table, each known to have its tensor, in its shape, and no tensor left over."""
-    _checks.check_names((row.dataset for row in table()), found, where, asked_by)
-    rows = list(table())
-    shapes = ((row.dataset, row.shape, f"{asked_by}: {row.origin}") for row in rows)
-    _checks.check_shapes(shapes, {name: tuple(t.shape) for name, t in found.items()}, where)
-    return rows
+    return tensor.to(_checks.kept(tensor.dtype)).clone(memory_format=torch.contiguous_format)
 
 
 def _settings(
@@ -146,7 +131,8 @@ def _settings(
         "is taken as in the published models: %s",
         NAME, folder, path.name, ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items()),
     )  # fmt: skip
-    return _inferred(found[ENCODER], found[TOKENS], f"{NAME}: {folder}"), "the tensors"
+    inferred = _inferred(found[ENCODER], found[TOKENS], f"{NAME}: {folder}")
+    return inferred, f"the tensors of '{folder}'"
 
 
 def _inferred(

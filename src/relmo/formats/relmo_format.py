@@ -25,6 +25,7 @@ from torch import Tensor
 from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import _checks
+from relmo.formats._pieces import copied
 from relmo.formats._write import model_folder
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
 from relmo.text.lexicon import Lexicon
@@ -226,11 +227,8 @@ def _read_tensors(path: Path, expected: Iterable[tuple[str, Shape]]) -> dict[str
                 )
         tensors = {}
         for name in wanted:
-            tensor = file.get_tensor(name)
             # a copy: what get_tensor gives may look into the file, which may be replaced
-            kept = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-            tensors[name] = tensor.to(kept, copy=True)
-            _checks.check_finite(name, tensors[name], where)
+            tensors[name] = copied(name, file.get_tensor(name), where)
     return tensors
 
 

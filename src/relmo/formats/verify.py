@@ -61,10 +61,13 @@ def _of_shape(checkpoint: Checkpoint) -> Iterator[str]:
         yield f"{config.n_layers} LSTM layers, not {_LAYERS}"
     if not config.has_lstm_projection:
         yield "the LSTMs have no projection"
-    if config.char_cnn is None:
+    if config.n_words is not None or (config.lexicon and config.lexicon.n_characters is None):
         yield "it reads whole words, no characters"
-    else:
-        yield from _of_characters(config.char_cnn)
+    cnn = config.lexicon.char_cnn if config.lexicon else config.char_cnn
+    if cnn is not None:
+        yield from _of_characters(cnn)
+    elif config.lexicon and config.lexicon.n_characters is not None:
+        yield "an LSTM reads its characters"
 
 
 def _of_characters(cnn: CharCNNConfig) -> Iterator[str]:
@@ -92,7 +95,7 @@ def _of_numbers(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _of_company(checkpoint: Checkpoint) -> Iterator[str]:
-    if checkpoint.vocab is None:
+    if checkpoint.vocab is None and checkpoint.lexicon is None:
         yield "no vocabulary"
     if checkpoint.softmax is None:
         yield "no softmax: it cannot be evaluated or trained further as a language model"

@@ -36,6 +36,7 @@ SPECIAL_CHARACTERS = (BOS_WORD, EOS_WORD, OOV, PAD, END, BEGIN)
 _BLANK = "\u3000"
 _MARKS = (BOS_WORD, EOS_WORD)
 _MOST_DIGITS = 12
+_MOST_BYTES = 2**28  # of a .dic: those published have a few MB
 
 
 class Lexicon:
@@ -176,14 +177,17 @@ def read_dic(path: PathLike) -> list[str]:
 
     Raises:
         InputError: there is no such file, or it cannot be opened.
-        FormatError: it is not UTF-8, a line has no id, or the ids are not 0 up to the number of
-            lines, each once.
+        FormatError: it is absurdly long or not UTF-8, a line has no id, or the ids are not 0 up to
+            the number of lines, each once.
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error
+    if len(data) > _MOST_BYTES:
+        raise FormatError(f"{path}: expected a lexicon, got more than {_MOST_BYTES} bytes")
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
