@@ -14,6 +14,8 @@ Both ways of calling are there: `hub.Module`'s, as above, and `hub.load(...)`'s,
   batch (versions 1 and 2). The latter counts what the original had at padded positions, so a
   document's vector depends on the longest of its batch, as it did.
 - `default` of a sentence without a token is zeros.
+- DeepPavlov's modules are as the others: `scaling` is in `default` too, which they left it out of,
+  and the string `version` is not given.
 """
 
 import re
