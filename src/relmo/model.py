@@ -16,6 +16,7 @@ from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.hub import Progress, fetch, resolve
 from relmo.nn.bilm import BiLM, PackedIndex, unfilled
+from relmo.nn.kernels import whole_rows
 from relmo.text import batching
 from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
@@ -308,7 +309,7 @@ class Elmo:
             self.tokens.tell_of_marks(sentence)
             flat += [self.tokens.reader.begin, *sentence, self.tokens.reader.end]
         lengths = [len(sentence) + 2 for sentence in batch]
-        index = packed_index(batching.pack_rows(lengths), self.device)
+        index = packed_index(batching.pack_rows(lengths, whole_rows), self.device)
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.bilm.parameters()):
             places: dict[str, int] = {}
             rows = [places.setdefault(token, len(places)) for token in flat]

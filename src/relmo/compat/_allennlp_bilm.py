@@ -13,6 +13,7 @@ from relmo.compat._allennlp_state import rename_bilm
 from relmo.errors import ConfigError, InputError, ShapeError
 from relmo.model import Elmo, load, packed_index
 from relmo.nn.bilm import BiLMState
+from relmo.nn.kernels import whole_rows
 from relmo.nn.lstm import LSTMState
 from relmo.text import batching
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, EOW, N_CHARACTERS, PAD, CharSpace
@@ -242,10 +243,9 @@ class _ElmoBiLm(nn.Module):
             missing = max(0, len(order) - self._states[0].shape[1])
             rows = [F.pad(part.to(tokens), (0, 0, 0, missing))[:, order] for part in self._states]
             state = BiLMState(LSTMState(*rows[:2]), LSTMState(*rows[2:]))
-        pack = (
-            batching.pack if self.stateful else batching.pack_rows
-        )  # a state has a row of its own
-        output = self.bilm(tokens, packed_index(pack(marked), tokens.device), state)
+        # A state has a row of its own.
+        packing = batching.pack(marked) if self.stateful else batching.pack_rows(marked, whole_rows)
+        output = self.bilm(tokens, packed_index(packing, tokens.device), state)
         if self.stateful:
             inverse = torch.argsort(order)
             after = output.state.rows(inverse)

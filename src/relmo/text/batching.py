@@ -10,7 +10,6 @@ sentence, or short sentences end to end.
     [0, 3, 1, 2]
 """
 
-from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from heapq import heapreplace
@@ -27,7 +26,7 @@ Indices = npt.NDArray[np.int64]
 T = TypeVar("T", bound=Sized)
 
 _ROWS_A_STEP_COSTS = 11
-"""A step with few rows takes as long as so many rows more would: see the log, 2026-11-24."""
+"""A step with few rows takes as long as so many rows more would: see docs/log.md, 2026-11-24."""
 Result = TypeVar("Result")
 
 _WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
@@ -144,21 +143,18 @@ def pack_rows(
         return _packing(sizes, sizes, sizes)
     fewest = -(-int(sizes.sum()) // int(sizes[0]))  # more would end before the longest sentence
     choices = [
-        _in_rows(sizes.tolist(), n_rows) for n_rows in _row_numbers(fewest, len(sizes), computed_rows)
+        _in_rows(sizes.tolist(), n_rows)
+        for n_rows in _row_numbers(fewest, len(sizes), computed_rows)
     ]
     rows, offsets, _ = min(choices, key=lambda choice: _cost(choice[2], computed_rows))
     return _packing(sizes, rows, offsets)
 
 
 def _row_numbers(fewest: int, most: int, computed_rows: Callable[[int], int]) -> list[int]:
-    """Numbers of rows worth trying: the round one from `fewest` up, and the two below it."""
-    numbers = [min(most, computed_rows(fewest))]
-    for rows in range(numbers[0] - 1, 0, -1):
-        if computed_rows(rows) == rows:
-            numbers.append(rows)
-        if len(numbers) == 3:
-            break
-    return numbers
+    """Numbers of rows worth trying: the next round ones from `fewest` up, and the two below."""
+    up = computed_rows(fewest)
+    below = [rows for rows in range(1, up) if computed_rows(rows) == rows]
+    return sorted({min(most, rows) for rows in (*below[-2:], up, computed_rows(up + 1))})
 
 
 def _in_rows(sizes: list[int], n_rows: int) -> tuple[Indices, Indices, Indices]:
