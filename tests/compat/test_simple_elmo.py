@@ -1,5 +1,6 @@
 """simple_elmo's ElmoModel: its shapes, the numbers of relmo, and none of its slips."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,16 @@ def test_what_cannot_be_answered_is_an_input_error(model: ElmoModel):
         model.get_elmo_vectors(TEXTS, layers="token")
     with pytest.raises(InputError, match="no such model"):
         ElmoModel().load("nowhere")
+
+
+def test_the_checkpoint_beside_the_weights_is_read_for_its_softmax(goldens: Path, tmp_path: Path):
+    folder = tmp_path / "both"
+    shutil.copytree(goldens / "tf_checkpoint", folder)
+    shutil.copy(goldens / "allennlp" / "lm_weights.hdf5", folder / "model.hdf5")
+    model = ElmoModel()
+    model.load(folder)
+    with pytest.raises(InputError, match="full=True"):
+        model.get_elmo_substitutes(TEXTS)
+    model.load(folder, full=True)
+    assert model.elmo.checkpoint_info.format == "bilm_tf"
+    assert len(model.get_elmo_substitutes(TEXTS[:1], topn=2)[0]) == 3

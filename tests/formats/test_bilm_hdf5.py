@@ -216,3 +216,24 @@ def test_a_checkpoint_that_is_not_whole_is_not_written(tmp_path: Path):
     with pytest.raises(FormatError, match=r"'backward_lstm\.layers\.1\.bias' missing"):
         bilm_hdf5.write(checkpoint, tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_a_model_of_one_layer_is_read_under_the_names_that_bilm_tf_dumps(tmp_path: Path):
+    options, arrays = random_model(2, n_layers=1)
+    expected = bilm_hdf5.read_folder(save_model(tmp_path / "usual", options, arrays, None))
+    dumped = {name.replace("MultiRNNCell/Cell0/", ""): value for name, value in arrays.items()}
+    assert "RNN_0/RNN/LSTMCell/W_0" in dumped
+    found = bilm_hdf5.read_folder(save_model(tmp_path / "dumped", options, dumped, None))
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize("words", [b"the\ncat\nthe\n", b"caf\xe9\n"], ids=["twice", "latin-1"])
+def test_a_vocabulary_that_cannot_be_read_is_left_where_none_is_needed(
+    words: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = save_random(tmp_path / "m")
+    (folder / "vocab.txt").write_bytes(words)
+    assert bilm_hdf5.read_folder(folder).vocab is None
+    assert "the vocabulary is left, the model needs none" in caplog.text
+    with pytest.raises((FormatError, InputError)):  # asked for, it has to be one
+        bilm_hdf5.read(folder / "options.json", folder / "weights.hdf5", folder / "vocab.txt")

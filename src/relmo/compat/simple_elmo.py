@@ -24,6 +24,7 @@ Names, arguments and shapes are the original's. What it did by mistake is not do
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -65,14 +66,15 @@ class ElmoModel:
             directory: the model's folder, archive or name.
             max_batch_size: accepted and not needed.
             limit: accepted and not needed.
-            full: with its softmax, for `get_elmo_substitutes`.
+            full: with its softmax, for `get_elmo_substitutes`; of a folder that holds HDF5 weights
+                and a TensorFlow checkpoint too, the checkpoint is read, which has it.
             device: where it computes, such as "cpu" or "cuda".
 
         Raises:
             FormatError: not a model, or one whose files contradict each other.
             InputError: there is no such model, or `full` and it has no softmax.
         """
-        elmo = load(os.fspath(directory), device=device)
+        elmo = load(_with_softmax(directory) if full else os.fspath(directory), device=device)
         self._next_words = NextWords(elmo) if full else None
         self._elmo, self.batch_size = elmo, max_batch_size
         return "The model is now loaded."
@@ -203,3 +205,10 @@ def _checked(layers: str) -> _Layers:
     if layers not in ("average", "top", "all"):
         raise InputError(f"layers: expected 'average', 'top' or 'all', got {layers!r}")
     return cast(_Layers, layers)
+
+
+def _with_softmax(directory: str | os.PathLike[str]) -> str:
+    """The prefix of the TensorFlow checkpoint in a folder, where there is one, else the folder."""
+    folder = Path(directory)
+    found = sorted(folder.glob("*.index")) if folder.is_dir() else []
+    return str(found[0].with_suffix("")) if len(found) == 1 else os.fspath(directory)

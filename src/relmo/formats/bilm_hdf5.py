@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ OPTIONS, WEIGHTS, VOCAB = "options.json", "weights.hdf5", VOCABS[0]
 _SUFFIXES = (".hdf5", ".h5")
 _ENCODER = ("char_embed", "CNN")
 """How the datasets of the characters begin."""
+_ONLY_CELL = re.compile(r"^(RNN_[01]/RNN/)(?=LSTMCell/)")
 
 
 def why_not(path: Path) -> str | None:
@@ -119,7 +121,7 @@ def read(
     if token_embeddings is not None:
         words = _given_words(settings, options, vocab, token_embeddings)
     with _hdf5.opened(weights, where) as file:
-        found = _hdf5.datasets(file, where)
+        found = _named_as_usual(_hdf5.datasets(file, where))
         if words is not None:
             found = {name: item for name, item in found.items() if not name.startswith(_ENCODER)}
         n_words = None
@@ -135,6 +137,20 @@ def read(
         vectors = read_token_embeddings(token_embeddings, words, config.projection_dim)
         tensors["token_encoder.embedding"] = vectors
     return Checkpoint(config=config, tensors=tensors, vocab=words, format=NAME, source=weights)
+
+
+def _named_as_usual(found: dict[str, h5py.Dataset]) -> dict[str, h5py.Dataset]:
+    """The datasets of a model of one layer, which bilm-tf names otherwise, as those of several."""
+    return {_ONLY_CELL.sub(r"\1MultiRNNCell/Cell0/", name): item for name, item in found.items()}
+
+
+def _read_spare_vocab(path: Path) -> Vocabulary | None:
+    """The words beside a model that reads characters, which does without them if need be."""
+    try:
+        return Vocabulary.read(path)
+    except (FormatError, InputError) as error:
+        logger.warning("%s: the vocabulary is left, the model needs none: %s", NAME, error)
+        return None
 
 
 def _given_words(
@@ -155,9 +171,13 @@ def _given_words(
 def _read_vocab(
     config: BiLMConfig, path: str | os.PathLike[str] | None, weights: Path
 ) -> Vocabulary | None:
-    path = vocab_beside(weights) if path is None else path
-    if path is None:
+    beside = vocab_beside(weights) if path is None else None
+    if path is None and beside is None:
         return None
+    if beside is not None and config.n_words is None:
+        return _read_spare_vocab(beside)
+    path = beside if path is None else path
+    assert path is not None  # one of the two
     vocab = Vocabulary.read(path)
     _checks.check_vocab(config, vocab, f"{NAME}: {os.fspath(path)}")
     return vocab
