@@ -1,6 +1,6 @@
 """Elmo, the façade: sentences in, vectors out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -15,6 +15,7 @@ from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.hub import Progress, fetch, resolve
+from relmo.layers import Combine, Layers, are_all, combination
 from relmo.nn.bilm import BiLM, PackedIndex, unfilled
 from relmo.nn.kernels import whole_rows
 from relmo.text import batching
@@ -28,7 +29,6 @@ BOX = Path(__file__).parent / "box"
 """The folder of the model that comes with the package."""
 
 Sentence = str | Sequence[str]
-Layers = Literal["average", "all", "top", "token", "mix"] | int | Sequence[float] | LayerMix
 Array = npt.NDArray[np.float32]
 
 
@@ -215,7 +215,7 @@ class Elmo:
         Args, Raises: see `embed`; errors of arguments are raised at the call.
         """
         tokens = tokenised(sentences)
-        combine = _combination(self._first_mix() if _is(layers, "mix") else layers, self.n_layers)
+        combine = combination(layers, self.n_layers, self.mixes)
         budget = self.token_budget if token_budget is None else token_budget
         if budget < 1:
             raise InputError(f"token_budget must be at least 1, got {budget}")
@@ -232,7 +232,7 @@ class Elmo:
         Returns:
             float32 (n_sentences, dim), or (n_sentences, n_layers, dim) for "all".
         """
-        shape = (self.n_layers, self.dim) if _is(layers, "all") else (self.dim,)
+        shape = (self.n_layers, self.dim) if are_all(layers) else (self.dim,)
         means = [
             vectors.mean(axis=-2) if vectors.shape[-2] else np.zeros(shape, np.float32)
             for vectors in self.embed_stream(sentences, layers, token_budget=token_budget)
@@ -278,12 +278,7 @@ class Elmo:
             raise InputError(f"format: expected one of {', '.join(writers)}, got {format!r}")
         writers[format](self.checkpoint(), Path(folder), overwrite=overwrite)
 
-    def _first_mix(self) -> LayerMix:
-        if not self.mixes:
-            raise InputError('layers: "mix" is a learned mix that came with the model; it has none')
-        return self.mixes[0]
-
-    def _embed_batch(self, batch: list[list[str]], combine: "_Combine") -> Iterator[Array]:
+    def _embed_batch(self, batch: list[list[str]], combine: Combine) -> Iterator[Array]:
         """Arrays (..., tokens, dim) of sentences of falling length."""
         with torch.no_grad():
             layers, lengths = self.run(batch)
@@ -317,9 +312,6 @@ class Elmo:
             return self.bilm(encoded[torch.tensor(rows, device=self.device)], index).layers, lengths
         with torch.no_grad():
             return self.bilm(self.tokens.vectors(flat), index).layers, lengths
-
-
-_Combine = Callable[[tuple[Tensor, ...]], Tensor]
 
 
 def packed_index(packing: batching.Packing, device: torch.device | str = "cpu") -> PackedIndex:
@@ -364,38 +356,3 @@ def _tokens(sentence: Sentence, number: int) -> list[str]:
                 f"sentence {number}: expected tokens of type str, got {type(token).__name__}"
             )
     return tokens
-
-
-def _is(layers: Layers, name: str) -> bool:
-    return isinstance(layers, str) and layers == name
-
-
-def _combination(layers: Layers, n_layers: int) -> _Combine:
-    """The function from a tuple of layers (N, dim) to what the caller asked for."""
-    if isinstance(layers, str):
-        named: dict[str, _Combine] = {
-            "average": lambda all_layers: torch.stack(all_layers).mean(dim=0),
-            "all": lambda all_layers: torch.stack(all_layers),
-            "top": lambda all_layers: all_layers[-1],
-            "token": lambda all_layers: all_layers[0],
-        }
-        if layers not in named:
-            raise InputError(
-                f"layers: expected 'average', 'all', 'top', 'token', 'mix', a number or a list of "
-                f"{n_layers} weights, got {layers!r}"
-            )
-        return named[layers]
-    if isinstance(layers, int | np.integer):
-        number = int(layers)
-        if not -n_layers <= number < n_layers:
-            raise InputError(f"layers: expected a number below {n_layers}, got {number}")
-        return lambda all_layers: all_layers[number]
-    try:
-        weights = [float(w) for w in (layers.shares() if isinstance(layers, LayerMix) else layers)]
-    except (TypeError, ValueError):
-        raise InputError(f"layers: expected numbers, got {layers!r}") from None
-    if len(weights) != n_layers:
-        raise InputError(f"layers: expected {n_layers} weights, got {len(weights)}")
-    return lambda all_layers: torch.stack(
-        [weight * layer for weight, layer in zip(weights, all_layers, strict=True)]
-    ).sum(dim=0)
