@@ -91,6 +91,7 @@ def _facts(words: "NextWords", found: "TextPerplexity") -> dict[str, Any]:
         "model": str(info.source) if info else None,
         "vocabulary": {
             "words": len(words.vocab),
+            "source": str(info.source) if info else None,
             "sha256": hashlib.sha256("\n".join(words.vocab.words).encode()).hexdigest(),
         },
         "sentences": found.n_sentences,
@@ -121,7 +122,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("model", facts["model"] or "new"),
         (
             "vocabulary",
-            f"{some(vocabulary['words'], 'word')}, those of the model; sha256 "
+            f"{some(vocabulary['words'], 'word')} that came with the model; sha256 "
             f"{vocabulary['sha256'][:12]}",
         ),
         ("text", f"{some(facts['sentences'], 'sentence')}, {some(facts['tokens'], 'token')}"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -139,32 +139,31 @@ def _rows(number: int, tokens: list[str], found: "Surprisal") -> Iterator[tuple[
 
 
 @contextmanager
-def _writer(output: Path) -> Iterator[Callable[[tuple[Any, ...]], None]]:
+def _writer(output: Path) -> Iterator[Callable[[tuple[Any, ...]], object]]:
     """What writes a row to the file, which appears when the block ends."""
     from relmo._files import replacing_file
 
     name = output.name.lower()
     is_table = name.removesuffix(".gz").endswith(".tsv")
     with replacing_file(output) as aside, ExitStack() as opened:
-        raw: io.BufferedIOBase = opened.enter_context(aside.open("wb"))
+        raw: Any = opened.enter_context(aside.open("wb"))
         if name.endswith(".gz"):  # no time in it: the same rows, the same bytes
             raw = opened.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
         file = opened.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline="\n"))
         if is_table:
             file.write("\t".join(_COLUMNS) + "\n")
-        yield lambda row: _write(file, row, is_table)
+        yield lambda row: file.write(_table_line(row) if is_table else _json_line(row))
 
 
-def _write(file: IO[str], row: tuple[Any, ...], is_table: bool) -> None:
-    if is_table:
-        file.write("\t".join(map(_cell, row)) + "\n")
-        return
+def _table_line(row: tuple[Any, ...]) -> str:
+    cells = (
+        "" if value is None else f"{value:.6f}" if isinstance(value, float) else str(value)
+        for value in row
+    )
+    return "\t".join(cells) + "\n"
+
+
+def _json_line(row: tuple[Any, ...]) -> str:
     rounded = (round(value, 6) if isinstance(value, float) else value for value in row)
-    object_ = dict(zip(_COLUMNS, rounded, strict=True))
-    file.write(json.dumps(object_, ensure_ascii=False) + "\n")
-
-
-def _cell(value: float | str | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6f}" if isinstance(value, float) else str(value)
+    named = dict(zip(_COLUMNS, rounded, strict=True))
+    return json.dumps(named, ensure_ascii=False) + "\n"
