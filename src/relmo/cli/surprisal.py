@@ -36,6 +36,7 @@ _COLUMNS = (
     "rank_backward",
     "unknown",
 )
+_DIGITS = 4  # of bits; more would be rounding, and differ from batch to batch
 _SUFFIXES = (".tsv", ".jsonl", ".tsv.gz", ".jsonl.gz")
 
 
@@ -157,13 +158,13 @@ def _writer(output: Path) -> Iterator[Callable[[tuple[Any, ...]], object]]:
 
 def _table_line(row: tuple[Any, ...]) -> str:
     cells = (
-        "" if value is None else f"{value:.6f}" if isinstance(value, float) else str(value)
+        "" if value is None else f"{value:.{_DIGITS}f}" if isinstance(value, float) else str(value)
         for value in row
     )
     return "\t".join(cells) + "\n"
 
 
 def _json_line(row: tuple[Any, ...]) -> str:
-    rounded = (round(value, 6) if isinstance(value, float) else value for value in row)
+    rounded = (round(value, _DIGITS) if isinstance(value, float) else value for value in row)
     named = dict(zip(_COLUMNS, rounded, strict=True))
     return json.dumps(named, ensure_ascii=False) + "\n"
