@@ -24,6 +24,7 @@ from relmo.errors import (
 if TYPE_CHECKING:
     from relmo.embedding import ElmoEmbedding, ElmoEmbeddingOutput
     from relmo.model import Elmo, load
+    from relmo.predictions import NextWords
 
 __version__ = "0.1.0"
 
@@ -39,6 +40,7 @@ __all__ = [
     "LayerMix",
     "LexiconConfig",
     "MissingExtraError",
+    "NextWords",
     "RelmoError",
     "ShapeError",
     "TrainingError",
@@ -49,6 +51,7 @@ _LAZY = {
     "Elmo": "relmo.model",
     "ElmoEmbedding": "relmo.embedding",
     "ElmoEmbeddingOutput": "relmo.embedding",
+    "NextWords": "relmo.predictions",
     "load": "relmo.model",
 }
 

@@ -12,6 +12,9 @@ from relmo.cli.embed import embed
 from relmo.cli.info import info
 from relmo.cli.map import map_word
 from relmo.cli.models import models
+from relmo.cli.perplexity import perplexity
+from relmo.cli.substitutes import substitutes
+from relmo.cli.surprisal import surprisal
 from relmo.cli.train import train
 from relmo.cli.verify import verify
 from relmo.errors import RelmoError
@@ -32,6 +35,9 @@ app.command()(models)
 app.command()(convert)
 app.command()(verify)
 app.command()(train)
+app.command()(perplexity)
+app.command()(surprisal)
+app.command()(substitutes)
 
 
 def _print_version(wanted: bool) -> bool:

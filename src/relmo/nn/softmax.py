@@ -18,7 +18,14 @@ from relmo._typing import Float, Integer
 from relmo.errors import ConfigError
 from relmo.nn.kernels import Product, product
 
-__all__ = ["Candidates", "Softmax", "log_uniform_candidates", "top_words"]
+__all__ = [
+    "Candidates",
+    "Softmax",
+    "WordScores",
+    "log_uniform_candidates",
+    "top_words",
+    "word_scores",
+]
 
 _CHUNK_NUMBERS = 4_000_000  # logits held at a time
 _BLOCK_ROWS, _BLOCK_WORDS = 512, 4096  # a block of logits that stays in cache for its four passes
@@ -176,6 +183,65 @@ def top_words(
             best[rows], kept = candidates.topk(n, dim=1)
             ids[rows] = torch.cat([ids[rows], places + word], dim=1).gather(1, kept)
     return ids, best - total[:, None]
+
+
+@dataclass(frozen=True)
+class WordScores:
+    """How a row's word stands among all words.
+
+    Args:
+        surprisal: its negative log-probability in nats (N,).
+        entropy: of all words' probabilities, in nats (N,).
+        rank: 1 and as many words as are likelier, int64 (N,).
+    """
+
+    surprisal: Tensor
+    entropy: Tensor
+    rank: Tensor
+
+
+@torch.no_grad()
+def word_scores(
+    x: Float[Tensor, "N dim"],
+    weight: Float[Tensor, "words dim"],
+    bias: Float[Tensor, " words"],
+    targets: Integer[Tensor, " N"],
+) -> WordScores:
+    """Surprisal, entropy and rank of each target, in one pass over blocks of rows and words.
+
+    Args:
+        x: what the softmax is applied to (N, dim).
+        weight: (words, dim).
+        bias: (words,).
+        targets: word ids (N,).
+    """
+    truth = (x * weight[targets]).sum(1) + bias[targets]
+    highest = truth.clone()  # logit so far; the sums below are of exp(logit - highest)
+    total, moment = torch.zeros_like(truth), torch.zeros_like(truth)
+    above = torch.zeros_like(targets)
+    for word in range(0, len(weight), _BLOCK_WORDS):
+        words = slice(word, word + _BLOCK_WORDS)
+        multiply = Product(weight[words].t(), bias[words])
+        for row in range(0, len(x), _BLOCK_ROWS):
+            rows = slice(row, row + _BLOCK_ROWS)
+            logits = multiply(x[rows].contiguous())
+            # A target is not likelier than itself, however its logit was rounded here.
+            own = targets[rows] - word
+            hit = ((own >= 0) & (own < logits.shape[1])).nonzero()[:, 0]
+            logits[hit, own[hit]] = truth[rows][hit]
+            above[rows] += (logits > truth[rows, None]).sum(1)
+            top = torch.maximum(highest[rows], logits.amax(1))
+            lower = highest[rows] - top
+            shares = logits.sub_(top[:, None]).exp()
+            moment[rows] = torch.exp(lower) * (moment[rows] + total[rows] * lower) + (
+                logits.mul_(shares).sum(1)
+            )
+            total[rows] = torch.exp(lower) * total[rows] + shares.sum(1)
+            highest[rows] = top
+    log_total = torch.log(total)  # of exp(logit - highest)
+    surprisal = highest - truth + log_total
+    entropy = log_total - moment / total
+    return WordScores(surprisal.clamp_min(0), entropy.clamp_min(0), above + 1)
 
 
 class _CrossEntropy(torch.autograd.Function):

@@ -1,15 +1,23 @@
 """Perplexity with the full softmax, never the sampled loss."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from relmo.errors import InputError
+from relmo.predictions import Context, NextWords, Surprisal
 from relmo.text import batching
+from relmo.text.chars import UNK_TOKEN
 from relmo.train.batches import Encoder, sentence_batch
 from relmo.train.objective import LanguageModel
 
-__all__ = ["Perplexity", "perplexity", "thinned"]
+__all__ = ["Bits", "Perplexity", "TextPerplexity", "perplexity", "text_perplexity", "thinned"]
+
+_CLOSED_UNKNOWN = "<unk>"  # as PTB and WikiText-2 spell it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,3 +99,121 @@ def thinned(sentences: Iterable[Sequence[str]], max_tokens: int) -> Iterable[Seq
             kept, every = kept[::2], 2 * every
             total = sum(map(len, kept))
     return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bits:
+    """Surprisal of a text read from one side, added up."""
+
+    tokens: float
+    """Of all its tokens."""
+    ends: float
+    """Of the sentences' ends."""
+    unknown: float
+    """Of the tokens that were predicted as the unknown word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPerplexity:
+    """What a text's perplexity is, by each way in which such numbers are given."""
+
+    forward: Bits
+    """Each token from those before it."""
+    backward: Bits
+    """Each token from those after it."""
+    n_sentences: int
+    """Sentences; as many ends are predicted."""
+    n_tokens: int
+    """Tokens."""
+    n_unknown: int
+    """Tokens predicted as the unknown word."""
+    n_unmarked: int
+    """Of these, those that the text itself does not hold as the unknown word."""
+
+    @property
+    def with_ends(self) -> tuple[float, float]:
+        """Per prediction, tokens and ends, as relmo trains and as PTB and WikiText-2 report."""
+        n = self.n_tokens + self.n_sentences
+        return self._pair(lambda bits: bits.tokens + bits.ends, n)
+
+    @property
+    def without_ends(self) -> tuple[float, float]:
+        """Per token, the ends left out."""
+        return self._pair(lambda bits: bits.tokens, self.n_tokens)
+
+    @property
+    def per_word(self) -> tuple[float, float]:
+        """Per token, what the ends cost shared out among the tokens."""
+        return self._pair(lambda bits: bits.tokens + bits.ends, self.n_tokens)
+
+    @property
+    def of_known(self) -> tuple[float, float]:
+        """Per token, unknown words and ends left out; not a number where all are unknown."""
+        n = self.n_tokens - self.n_unknown
+        return self._pair(lambda bits: bits.tokens - bits.unknown, n)
+
+    def _pair(self, total: Callable[[Bits], float], n: int) -> tuple[float, float]:
+        if not n:
+            return math.nan, math.nan
+        forward, backward = (2 ** min(total(b) / n, 1000.0) for b in (self.forward, self.backward))
+        return forward, backward
+
+
+def text_perplexity(
+    model: NextWords,
+    sentences: Iterable[list[str]],
+    *,
+    context: Context = "fresh",
+    closed: bool = False,
+) -> TextPerplexity:
+    """Both directions, full softmax, one pass.
+
+    Args:
+        model: the language model.
+        sentences: tokenised; one without tokens has its end predicted too.
+        context: see `NextWords.surprisal`.
+        closed: whether "<unk>" in the text is the unknown word, as in PTB and WikiText-2: the
+            model's "<unk>" where its vocabulary has such a word, else its "<UNK>".
+
+    Raises:
+        InputError: there is no token.
+        FormatError: the vocabulary lacks an end, or `<UNK>` where that is needed.
+    """
+    name = _CLOSED_UNKNOWN if closed and _CLOSED_UNKNOWN in model.vocab else UNK_TOKEN
+    marks = {UNK_TOKEN, _CLOSED_UNKNOWN} if closed else {UNK_TOKEN}
+    waiting: deque[npt.NDArray[np.bool_]] = deque()  # whether each token is the unknown word
+
+    def read() -> Iterator[list[str]]:
+        for sentence in sentences:
+            waiting.append(np.array([token in marks for token in sentence], np.bool_))
+            yield [name if token in marks else token for token in sentence]
+
+    sums = np.zeros((2, 3))
+    n_sentences = n_tokens = n_unknown = n_unmarked = 0
+    for found in model.surprisal(read(), ends=True, context=context):
+        marked = waiting.popleft()
+        unknown = found.unknown | marked
+        sums += _sums(found, unknown)
+        n_sentences += 1
+        n_tokens += len(marked)
+        n_unknown += int(unknown.sum())
+        n_unmarked += int((unknown & ~marked).sum())
+    if not n_tokens:
+        raise InputError("perplexity: no token in the text; expected one sentence a line")
+    forward, backward = (Bits(tokens=t, ends=e, unknown=u) for t, e, u in sums.tolist())
+    return TextPerplexity(
+        forward=forward, backward=backward, n_sentences=n_sentences, n_tokens=n_tokens,
+        n_unknown=n_unknown, n_unmarked=n_unmarked,
+    )  # fmt: skip
+
+
+def _sums(found: Surprisal, unknown: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Bits of the tokens, of the end and of the unknown words, forward and backward: (2, 3)."""
+    forward = found.forward.surprisal.astype(np.float64)
+    backward = found.backward.surprisal.astype(np.float64)
+    return np.array(
+        [
+            [tokens.sum(), end, tokens[unknown].sum()]
+            for tokens, end in ((forward[:-1], forward[-1]), (backward[1:], backward[0]))
+        ]
+    )
