@@ -395,7 +395,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "no usable line"),
     "blank": (lambda path: path.write_bytes(b"\n \n\t\n"), "no usable line"),
     "missing": (lambda path: None, "no such file"),
-    "a folder": (lambda path: path.mkdir(), "a folder, expected"),
+    "a folder": (lambda path: path.mkdir(), "a folder without a file"),
     "truncated": (lambda path: truncate(write(path, random_sentences(99))), "truncated"),
     "not gzip": (lambda path: path.write_bytes(b"w1 w2\n"), "truncated or damaged, or not .gz"),
 }

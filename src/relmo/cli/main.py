@@ -14,6 +14,7 @@ from relmo.cli.map import map_word
 from relmo.cli.models import models
 from relmo.cli.train import train
 from relmo.cli.verify import verify
+from relmo.cli.vocab import vocab
 from relmo.errors import RelmoError
 
 __all__ = ["app", "run"]
@@ -31,6 +32,7 @@ app.command()(info)
 app.command()(models)
 app.command()(convert)
 app.command()(verify)
+app.command()(vocab)
 app.command()(train)
 
 

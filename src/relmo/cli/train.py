@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relmo.cli import corpus
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,21 +27,18 @@ _RUN = "The run"
 
 
 def train(  # noqa: PLR0913 - each is a flag
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE",
-            help="The corpus, one tokenised sentence a line; .gz, .xz and .zst too.",
-            show_default=False,
-        ),
-    ],
+    files: corpus.Files,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the run.", show_default=False)
     ],
     valid: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Held-out sentences.", show_default="no validation"),
+        typer.Option(
+            metavar="CORPUS", help="Held-out sentences, likewise.", show_default="no validation"
+        ),
     ] = None,
+    field: corpus.Field = "text",
+    tokenizer: corpus.Tokenizer = "whitespace",
     preset: Annotated[
         str,
         typer.Option(
@@ -52,7 +50,7 @@ def train(  # noqa: PLR0913 - each is a flag
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Words of the softmax, by falling frequency.",
+            help="Words of the softmax, by falling frequency; `relmo vocab` makes one.",
             show_default="built from the corpus",
         ),
     ] = None,
@@ -145,26 +143,27 @@ def train(  # noqa: PLR0913 - each is a flag
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...")] = "cpu",
 ) -> None:
-    """Train a biLM on FILE...; the models are DIR/best and DIR/last.
+    """Train a biLM on CORPUS...; the models are DIR/best and DIR/last.
 
     Ctrl-C and SIGTERM save first; the same command with --resume then goes on as if nothing had
     happened.
     """
     given = dict(locals())
 
-    from relmo.text.corpora import Corpus
     from relmo.text.vocab import Vocabulary
     from relmo.train import run
 
     config = _config(given)
+    text = corpus.read(files, field, tokenizer)
+    held_out = None if valid is None else corpus.read([valid], field, tokenizer)
     words = None
     if vocab is not None:
         words = Vocabulary.read(vocab, require_specials=True)
     elif not (out / run.LAST).exists():
-        words = Vocabulary.build(Corpus(files), size=vocab_size, min_count=vocab_min_count)
+        words = Vocabulary.build(text, size=vocab_size, min_count=vocab_min_count)
     with _stop_on_signals() as received, _display() as show:
         result = run.train(
-            files, valid, out, config,
+            text, held_out, out, config,
             vocab=words, resume=resume, device=_device(device),
             should_stop=lambda: bool(received), on_progress=show,
         )  # fmt: skip
