@@ -57,7 +57,7 @@ def vocab(
     """Write the words of CORPUS..., one a line, by falling frequency.
 
     The special words </S>, <S> and <UNK> come first; words equally frequent are in the order of
-    their characters. The corpus is read once. Memory is that of its different words, about 150
+    their characters. The corpus is read once. Memory is that of its different words, about 200
     bytes each.
     """
     text = corpus.read(files, field, tokenizer)

@@ -69,7 +69,8 @@ def of_parquet(path: Path, field: str, longest: int) -> Iterator[str]:
         raise MissingExtraError("pyarrow", "parquet") from error
     n_rows = 0
     try:
-        with parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+        # With pre_buffer, a row group's whole column would be read at once.
+        with parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             _check_column(pyarrow.types, file.schema_arrow, field, path)
             for batch in file.iter_batches(_ROWS, columns=[field], use_threads=False):
                 for value in batch.column(0):
