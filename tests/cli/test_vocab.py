@@ -116,15 +116,28 @@ def test_raw_text_is_tokenised():
     assert Vocabulary.read("v.txt").words[3:] == ("cat", "'s", ",", ".", "The", "mat", "the")
 
 
+SHAPE = "--lstm-dim 4 --projection-dim 2 --batch-tokens 20 --unroll-steps 5"
+TINY = [*SHAPE.split(), "--n-candidates", "2", "--max-steps", "1"]
+
+
 def test_a_training_run_uses_the_vocabulary_and_builds_the_same_one():
     relmo("vocab", "corpus", "--size", "6", "-o", "v.txt")
-    shape = "--lstm-dim 4 --projection-dim 2 --batch-tokens 20 --n-candidates 2 --max-steps 1"
     for out, flags in {"given": ["--vocab", "v.txt"], "built": ["--vocab-size", "6"]}.items():
-        ran = relmo("train", "corpus/*.txt", "--valid", "corpus", "--out", out, *flags,
-                    *shape.split(), "--unroll-steps", "5")  # fmt: skip
+        ran = relmo("train", "corpus/*.txt", "--valid", "corpus", "--out", out, *flags, *TINY)
         assert ran.code == 0, ran
+        assert "relmo: WARNING: corpus/a.txt: is trained on and validated on\n" in ran.err
         vocab = Path(out, "last", "vocab.txt")
         assert Vocabulary.read(vocab) == Vocabulary.read("v.txt")
+
+
+def test_a_run_in_the_corpuss_own_folder_is_refused():
+    ran = relmo("train", "corpus", "--out", "corpus/runs/one", *TINY)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "relmo: error: --out corpus/runs/one: lies in 'corpus', all of which is read; choose a "
+        "folder beside it\n"
+    )
+    assert not Path("corpus/runs").exists()
 
 
 def test_what_cannot_be_read_is_one_line():

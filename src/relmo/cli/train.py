@@ -16,6 +16,7 @@ from relmo.cli import corpus
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
+    from relmo.text.corpora import Corpus
     from relmo.train.config import TrainConfig
     from relmo.train.loop import Progress, Result
 
@@ -156,6 +157,7 @@ def train(  # noqa: PLR0913 - each is a flag
     config = _config(given)
     text = corpus.read(files, field, tokenizer)
     held_out = None if valid is None else corpus.read([valid], field, tokenizer)
+    _check_apart(files, out, text, held_out)
     words = None
     if vocab is not None:
         words = Vocabulary.read(vocab, require_specials=True)
@@ -170,6 +172,19 @@ def train(  # noqa: PLR0913 - each is a flag
     print(_closing(result, out, config))
     if result.stopped:
         raise typer.Exit(128 + received[0])
+
+
+def _check_apart(files: list[Path], out: Path, text: "Corpus", held_out: "Corpus | None") -> None:
+    """A folder or pattern takes in more than one thinks: the run's own files, the held-out text."""
+    for place in files:
+        if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
+            raise InputError(
+                f"--out {out}: lies in '{place}', all of which is read; choose a folder beside it"
+            )
+    held = {path.resolve() for path in (held_out.paths if held_out else ())}
+    for path in text.paths:
+        if path.resolve() in held:
+            print(f"relmo: WARNING: {path}: is trained on and validated on", file=sys.stderr)
 
 
 def _config(given: dict[str, Any]) -> "TrainConfig":
