@@ -16,6 +16,7 @@ COMMANDS = [
     "models",
     "convert",
     "verify",
+    "vocab",
     "train",
     "perplexity",
     "surprisal",

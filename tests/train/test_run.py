@@ -1,5 +1,6 @@
 """A run learns, goes on bit for bit after a stop, a crash or a kill, and loses no checkpoint."""
 
+import gzip
 import itertools
 import json
 import random
@@ -23,6 +24,7 @@ from relmo import _files
 from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError, TrainingError
 from relmo.formats import relmo_format
+from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 from relmo.train import loop, shuffled
 from relmo.train.config import TrainConfig
@@ -135,6 +137,61 @@ def test_a_run_made_longer_is_the_long_one_where_the_rate_does_not_fall(
     assert_same_run(tmp_path / "parts", tmp_path / "long")
     run = json.loads((tmp_path / "parts" / "run.json").read_text())
     assert TrainConfig.from_dict(run["config"]).max_steps == 12
+
+
+def in_upper_case(line: str) -> list[str]:
+    return line.upper().split()
+
+
+@pytest.mark.parametrize("mode", ["sentence", "rows", "stream"])
+def test_a_run_on_a_folder_of_records_resumes_and_is_the_run_on_its_text(
+    corpora: Corpora, tmp_path: Path, mode: str
+):
+    sentences = random_sentences(30)
+    folders = {"text": tmp_path / "text", "records": tmp_path / "records"}
+    for folder in folders.values():
+        folder.mkdir()
+    for number in range(3):
+        share = sentences[10 * number : 10 * number + 10]
+        plain = write(folders["text"] / f"{number}.txt.gz", [*share, []])
+        text = gzip.decompress(plain.read_bytes()).decode().splitlines(keepends=True)
+        records = [{"body": "".join(text[start : start + 3])} for start in range(0, len(text), 3)]
+        lines = "".join(json.dumps(record) + "\n\n" for record in records)
+        (folders["records"] / f"{number}.jsonl").write_text(lines)
+    settings, words = config(mode=mode, max_steps=9), Vocabulary([*VOCAB.words, "W1", "W2", "W3"])
+    corpus = {
+        name: Corpus(folder, field="body", tokenize=in_upper_case)
+        for name, folder in folders.items()
+    }
+    for name in ("text", "records"):
+        corpora.train(tmp_path / f"run-{name}", settings, files=corpus[name], vocab=words)
+    for n in (2, 3, 9):
+        corpora.train(
+            tmp_path / "parts", settings, files=corpus["records"], vocab=words, resume=True,
+            should_stop=after(n),
+        )  # fmt: skip
+    assert_same_run(tmp_path / "run-records", tmp_path / "run-text")
+    assert_same_run(tmp_path / "parts", tmp_path / "run-text")
+
+
+def test_a_run_resumes_with_its_own_field_and_tokenizer_only(corpora: Corpora, tmp_path: Path):
+    out, files = tmp_path / "run", corpora.files
+    corpora.train(out, config(max_steps=2), files=Corpus(files, tokenize=in_upper_case))
+    for corpus, message in (
+        (Corpus(files), "tokenizer of the corpus: expected in_upper_case, got whitespace"),
+        (Corpus(files, field="b", tokenize=in_upper_case), "field of the corpus: expected text"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            corpora.train(out, config(max_steps=4), files=corpus, resume=True)
+
+
+def test_text_of_which_no_token_is_left_is_an_error(corpora: Corpora, tmp_path: Path):
+    with pytest.raises(InputError, match="no usable line"):
+        corpora.train(tmp_path / "run", config(), files=Corpus(corpora.files, tokenize=no_tokens))
+
+
+def no_tokens(_: str) -> list[str]:
+    return []
 
 
 def test_the_vocabulary_of_a_run_is_kept_where_none_is_given(corpora: Corpora, tmp_path: Path):
@@ -395,7 +452,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty": (lambda path: path.write_bytes(b""), "no usable line"),
     "blank": (lambda path: path.write_bytes(b"\n \n\t\n"), "no usable line"),
     "missing": (lambda path: None, "no such file"),
-    "a folder": (lambda path: path.mkdir(), "a folder, expected"),
+    "a folder": (lambda path: path.mkdir(), "a folder without a file"),
     "truncated": (lambda path: truncate(write(path, random_sentences(99))), "truncated"),
     "not gzip": (lambda path: path.write_bytes(b"w1 w2\n"), "truncated or damaged, or not .gz"),
 }

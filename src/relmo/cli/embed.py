@@ -38,8 +38,8 @@ def embed(
         list[str],
         typer.Argument(
             metavar="TEXT",
-            help="Files with one tokenised sentence a line (.gz, .xz, .zst too), - for standard "
-            "input, or sentences themselves. A blank line is an empty sentence.",
+            help="Files with one tokenised sentence a line (.gz, .bz2, .xz, .zst too), - for "
+            "standard input, or sentences themselves. A blank line is an empty sentence.",
             show_default=False,
         ),
     ],

@@ -13,7 +13,8 @@ from relmo.text import corpora
 __all__ = ["Line", "check", "count", "read"]
 
 _PATH = re.compile(r"\S*[/\\]\S*|\S*\.[A-Za-z]\w{0,7}")
-_SUFFIXES = (".txt", ".tok", ".tsv", ".csv", ".conll", ".json", ".jsonl", ".gz", ".xz", ".zst")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_SUFFIXES = (".txt", ".tok", ".tsv", ".csv", ".conll", ".json", ".jsonl", *_COMPRESSED)
 
 
 class Line(NamedTuple):

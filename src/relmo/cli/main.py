@@ -17,6 +17,7 @@ from relmo.cli.substitutes import substitutes
 from relmo.cli.surprisal import surprisal
 from relmo.cli.train import train
 from relmo.cli.verify import verify
+from relmo.cli.vocab import vocab
 from relmo.errors import RelmoError
 
 __all__ = ["app", "run"]
@@ -34,6 +35,7 @@ app.command()(info)
 app.command()(models)
 app.command()(convert)
 app.command()(verify)
+app.command()(vocab)
 app.command()(train)
 app.command()(perplexity)
 app.command()(surprisal)

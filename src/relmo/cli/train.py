@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relmo.cli import corpus
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
+    from relmo.text.corpora import Corpus
     from relmo.train.config import TrainConfig
     from relmo.train.loop import Progress, Result
 
@@ -26,21 +28,18 @@ _RUN = "The run"
 
 
 def train(  # noqa: PLR0913 - each is a flag
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE",
-            help="The corpus, one tokenised sentence a line; .gz, .xz and .zst too.",
-            show_default=False,
-        ),
-    ],
+    files: corpus.Files,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the run.", show_default=False)
     ],
     valid: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Held-out sentences.", show_default="no validation"),
+        typer.Option(
+            metavar="CORPUS", help="Held-out sentences, likewise.", show_default="no validation"
+        ),
     ] = None,
+    field: corpus.Field = "text",
+    tokenizer: corpus.Tokenizer = "whitespace",
     preset: Annotated[
         str,
         typer.Option(
@@ -52,7 +51,7 @@ def train(  # noqa: PLR0913 - each is a flag
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Words of the softmax, by falling frequency.",
+            help="Words of the softmax, by falling frequency; `relmo vocab` makes one.",
             show_default="built from the corpus",
         ),
     ] = None,
@@ -145,32 +144,47 @@ def train(  # noqa: PLR0913 - each is a flag
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ...")] = "cpu",
 ) -> None:
-    """Train a biLM on FILE...; the models are DIR/best and DIR/last.
+    """Train a biLM on CORPUS...; the models are DIR/best and DIR/last.
 
     Ctrl-C and SIGTERM save first; the same command with --resume then goes on as if nothing had
     happened.
     """
     given = dict(locals())
 
-    from relmo.text.corpora import Corpus
     from relmo.text.vocab import Vocabulary
     from relmo.train import run
 
     config = _config(given)
+    text = corpus.read(files, field, tokenizer)
+    held_out = None if valid is None else corpus.read([valid], field, tokenizer)
+    _check_apart(files, out, text, held_out)
     words = None
     if vocab is not None:
         words = Vocabulary.read(vocab, require_specials=True)
     elif not (out / run.LAST).exists():
-        words = Vocabulary.build(Corpus(files), size=vocab_size, min_count=vocab_min_count)
+        words = Vocabulary.build(text, size=vocab_size, min_count=vocab_min_count)
     with _stop_on_signals() as received, _display() as show:
         result = run.train(
-            files, valid, out, config,
+            text, held_out, out, config,
             vocab=words, resume=resume, device=_device(device),
             should_stop=lambda: bool(received), on_progress=show,
         )  # fmt: skip
     print(_closing(result, out, config))
     if result.stopped:
         raise typer.Exit(128 + received[0])
+
+
+def _check_apart(files: list[Path], out: Path, text: "Corpus", held_out: "Corpus | None") -> None:
+    """A folder or pattern takes in more than one thinks: the run's own files, the held-out text."""
+    for place in files:
+        if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
+            raise InputError(
+                f"--out {out}: lies in '{place}', all of which is read; choose a folder beside it"
+            )
+    held = {path.resolve() for path in (held_out.paths if held_out else ())}
+    for path in text.paths:
+        if path.resolve() in held:
+            print(f"relmo: WARNING: {path}: is trained on and validated on", file=sys.stderr)
 
 
 def _config(given: dict[str, Any]) -> "TrainConfig":

@@ -15,7 +15,7 @@ A doc that is pickled keeps all of this. `doc.to_bytes`, and so `nlp.pipe` with 
 keeps `doc.tensor` but no hooks, which spaCy warns of (W109; `exclude=["user_hooks"]` says that it
 is known): `token.vector` is then the tensor's row unless the pipeline has static vectors too.
 
-spaCy is imported here alone.
+spaCy is imported here alone, but for the tokenizers in `relmo.text.tokenizers`.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""Streaming readers of text: plain, .gz, .xz or .zst, in memory bounded by the longest line.
+"""Streaming readers of text, in memory bounded by the longest line.
+
+A file is plain text or JSON lines, as it is or compressed (.gz, .bz2, .xz, .zst), or a Parquet
+table. Which, its name says: `.jsonl` and `.ndjson`, `.parquet`; any other is plain text.
 
 A line ends at a line feed and nowhere else: U+2028, U+0085, form feeds and the like are part of
 their line. A sentence is a line split as by `str.split()`: at any Unicode white space, so at
@@ -6,15 +9,20 @@ no-break spaces (U+00A0), ideographic spaces (U+3000) and U+2028 too. Tokens nev
 space, therefore, and the same text gives the same tokens as `"...".split()` in Python.
 """
 
+import bz2
 import gzip
 import lzma
 import os
 import zlib
 from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
+from itertools import islice
 from pathlib import Path
 
 from relmo.errors import InputError, MissingExtraError
+from relmo.text import records
+from relmo.text.places import expand
+from relmo.text.tokenizers import Tokenize
 
 __all__ = ["MAX_LINE_BYTES", "Corpus", "PathLike", "lines", "read_sentences"]
 
@@ -26,13 +34,14 @@ _CHUNK_BYTES = 2**20
 # A run of one byte is 4 bytes of .zst for 128 KiB of text: at most 16 MiB come from one piece.
 _ZSTD_PIECE_BYTES = 512
 _BOM = b"\xef\xbb\xbf"
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def lines(path: PathLike, skip: int = 0) -> Iterator[str]:
     """The lines of a UTF-8 file without their line ends, blank ones too, so they can be counted.
 
     Args:
-        path: a file; .gz, .xz and .zst are decompressed (by name).
+        path: a file; .gz, .bz2, .xz and .zst are decompressed (by name).
         skip: lines to leave out at the start, undecoded: `skip=n` continues after n lines.
 
     Raises:
@@ -54,10 +63,10 @@ def lines(path: PathLike, skip: int = 0) -> Iterator[str]:
 
 
 def read_sentences(paths: PathLike | Iterable[PathLike]) -> Iterator[list[str]]:
-    """The sentences of one or several files, one a line, split on white space; blank lines skipped.
+    """The sentences of a `Corpus`, one a line, split on white space; blank lines skipped.
 
     Args:
-        paths: a file or several, read one after another; see `lines`.
+        paths: a file, folder or pattern or several, read one after another.
 
     Raises:
         InputError: at once for a missing file; while reading as `lines` does; at the end where
@@ -67,41 +76,87 @@ def read_sentences(paths: PathLike | Iterable[PathLike]) -> Iterator[list[str]]:
 
 
 class Corpus:
-    """Sentences of one or several files, streamed anew each time it is iterated over.
+    """Sentences of any number of files, streamed anew each time it is iterated over.
 
     Args:
-        paths: a file or several; see `lines`.
+        paths: a file or several, a folder for all files in it, or a pattern; see `places.expand`.
+        field: of the objects of JSON lines and the columns of Parquet tables, the one that holds
+            text. Each of its lines is a sentence.
+        tokenize: from a line to its tokens, none with white space in it.
 
     Raises:
-        InputError: no file is given, or one is missing or a folder.
+        InputError: no file is given, or there is none.
     """
 
-    def __init__(self, paths: PathLike | Iterable[PathLike]) -> None:
-        given = [paths] if isinstance(paths, str | os.PathLike) else paths
-        self.paths = tuple(Path(path) for path in given)
+    def __init__(
+        self,
+        paths: PathLike | Iterable[PathLike],
+        *,
+        field: str = "text",
+        tokenize: Tokenize = str.split,
+    ) -> None:
+        self.paths = expand([paths] if isinstance(paths, str | os.PathLike) else paths)
+        self.field, self.tokenize = field, tokenize
         if not self.paths:
             raise InputError("corpus: no file given")
-        for path in self.paths:
-            if not path.exists():
-                raise InputError(f"{path}: no such file")
-            if path.is_dir():
-                raise InputError(f"{path}: a folder, expected a text file")
 
     def __iter__(self) -> Iterator[list[str]]:
         """The sentences, file after file.
 
         Raises:
-            InputError: as `lines` does; at the end where no file held a token.
+            InputError: as `text_lines` does; at the end where no file held a token.
         """
+        return (tokens for _, tokens in self.by_file())
+
+    def by_file(self) -> Iterator[tuple[int, list[str]]]:
+        """The sentences, each with the number of its file, from 0; else as `iter` does."""
         is_empty = True
-        for path in self.paths:
-            for line in lines(path):
-                if tokens := line.split():
+        for number, path in enumerate(self.paths):
+            for line in self.text_lines(path):
+                if tokens := self.tokenize(line):
                     is_empty = False
-                    yield tokens
+                    yield number, tokens
         if is_empty:
-            names = ", ".join(map(str, self.paths[:3])) + (", ..." if self.paths[3:] else "")
-            raise InputError(f"{names}: no usable line; expected one tokenised sentence a line")
+            raise self.is_empty()
+
+    def text_lines(self, path: Path, skip: int = 0) -> Iterator[str]:
+        """The lines of text in one of its files, blank ones too, so they can be counted.
+
+        Args:
+            path: the file.
+            skip: lines to leave out at the start.
+
+        Raises:
+            InputError: the file is not what `lines` or the readers in `records` can read.
+            MissingExtraError: it needs an optional library that is not installed.
+        """
+        kind = _kind(path)
+        if kind == "text":
+            return lines(path, skip)
+        if kind == "parquet":
+            texts = records.of_parquet(path, self.field, longest=MAX_LINE_BYTES)
+        else:
+            texts = records.of_json_lines(lines(path), path, self.field)
+        return islice((line for text in texts for line in _cut(text)), skip, None)
+
+    def is_empty(self) -> InputError:
+        """The error to raise where no file held a token."""
+        names = ", ".join(map(str, self.paths[:3])) + (", ..." if self.paths[3:] else "")
+        return InputError(f"{names}: no usable line; expected one tokenised sentence a line")
+
+
+def _kind(path: Path) -> str:
+    """`text`, `json` or `parquet`, by name."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    while suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    last = suffixes[-1] if suffixes else ""
+    return {".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}.get(last, "text")
+
+
+def _cut(text: str) -> Iterator[str]:
+    """The lines of a record's text, as `lines` has them of a file that holds it."""
+    return (line.rstrip("\r") for line in text.removesuffix("\n").split("\n"))
 
 
 def _byte_lines(path: Path) -> Iterator[bytes]:
@@ -149,12 +204,16 @@ def _chunks(path: Path) -> Iterator[bytes]:
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: truncated or damaged, or not {suffix}: {error}") from error
     except OSError as error:
+        if suffix == ".bz2" and error.errno is None:  # its module has no error of its own
+            raise InputError(f"{path}: truncated or damaged, or not .bz2: {error}") from error
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _open(path: Path, suffix: str) -> BufferedIOBase:
     if suffix == ".gz":
         return gzip.open(path, "rb")
+    if suffix == ".bz2":
+        return bz2.open(path, "rb")
     if suffix == ".xz":
         return lzma.open(path, "rb")
     return path.open("rb")

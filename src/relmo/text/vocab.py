@@ -3,7 +3,7 @@
 import gzip
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 
@@ -15,7 +15,15 @@ from relmo.errors import FormatError, InputError
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, UNK_TOKEN
 from relmo.text.corpora import PathLike, lines
 
-__all__ = ["SPECIALS", "Vocabulary"]
+__all__ = [
+    "SPECIALS",
+    "Vocabulary",
+    "check_counts_path",
+    "check_limits",
+    "check_path",
+    "counted",
+    "write_counts",
+]
 
 SPECIALS = (EOS_TOKEN, BOS_TOKEN, UNK_TOKEN)
 _SKIPPED = "!!!MAXTERMID"  # a line of published vocabularies that takes no id (bilm-tf's reader)
@@ -103,7 +111,7 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: PathLike, require_specials: bool = False) -> "Vocabulary":
-        """Read one word a line, stripped of white space at both ends; .gz, .xz and .zst too.
+        """Read one word a line, stripped of white space at both ends; compressed too.
 
         A blank line is the empty word and takes an id, as in bilm-tf, so that ids stay the rows
         of the softmax; a line `!!!MAXTERMID` takes none.
@@ -142,24 +150,21 @@ class Vocabulary:
             InputError: a word that `read` would not give back (with white space at an end or a
                 line feed in it, or a lone surrogate), or a file that cannot be written.
         """
-        path = Path(path)
+        path = check_path(path)
         for i, word in enumerate(self.words):
             if not _is_writable(word) or (i == 0 and word.startswith("\ufeff")):
                 raise InputError(f"{path}: word {i}, {word!r}, cannot be a line of a vocabulary")
         data = "".join(f"{word}\n" for word in self.words).encode("utf-8")
-        suffix = path.suffix.lower()
-        if suffix in (".xz", ".zst"):
-            raise InputError(f"{path}: a vocabulary is written plain or as .gz, not {suffix}")
         with replacing_file(path) as aside:
-            aside.write_bytes(gzip.compress(data, mtime=0) if suffix == ".gz" else data)
+            aside.write_bytes(
+                gzip.compress(data, mtime=0) if path.suffix.lower() == ".gz" else data
+            )
 
     @classmethod
     def build(
         cls, sentences: Iterable[Sequence[str]], size: int | None = None, min_count: int = 1
     ) -> "Vocabulary":
-        """Count words: `</S>`, `<S>`, `<UNK>`, then by falling frequency, ties by the word.
-
-        Words that a vocabulary file cannot hold (see `write`) are left to `<UNK>`.
+        """The words of `counted` sentences; see `of_counts`.
 
         Args:
             sentences: read once.
@@ -169,13 +174,26 @@ class Vocabulary:
         Raises:
             InputError: `size` is below 3 or `min_count` below 1.
         """
-        if size is not None and size < len(SPECIALS):
-            raise InputError(f"vocabulary: size must be at least 3 (the specials), got {size}")
-        if min_count < 1:
-            raise InputError(f"vocabulary: min_count must be at least 1, got {min_count}")
-        counts: Counter[str] = Counter()
-        for sentence in sentences:
-            counts.update(sentence)
+        check_limits(size, min_count)
+        return cls.of_counts(counted(sentences), size, min_count)
+
+    @classmethod
+    def of_counts(
+        cls, counts: Mapping[str, int], size: int | None = None, min_count: int = 1
+    ) -> "Vocabulary":
+        """`</S>`, `<S>`, `<UNK>`, then words by falling frequency, ties by the word.
+
+        Words that a vocabulary file cannot hold (see `write`) are left to `<UNK>`.
+
+        Args:
+            counts: how often each word comes.
+            size: words at most, the three specials counted; None: all.
+            min_count: rarer words are left to `<UNK>`.
+
+        Raises:
+            InputError: `size` is below 3 or `min_count` below 1.
+        """
+        check_limits(size, min_count)
         words = [
             word
             for word, count in counts.items()
@@ -183,6 +201,67 @@ class Vocabulary:
         ]
         words.sort(key=lambda word: (-counts[word], word))
         return cls((*SPECIALS, *words)[:size])
+
+
+def check_path(path: PathLike) -> Path:
+    """The path, if its name says what can be written.
+
+    Raises:
+        InputError: it does not.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".bz2", ".xz", ".zst"):
+        raise InputError(f"{path}: a vocabulary is written plain or as .gz, not {path.suffix}")
+    return path
+
+
+def counted(sentences: Iterable[Sequence[str]]) -> Counter[str]:
+    """How often each word comes; memory grows with the number of different words alone."""
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        counts.update(sentence)
+    return counts
+
+
+def check_limits(size: int | None, min_count: int) -> None:
+    """Whether a vocabulary can be so: said before anything is counted.
+
+    Raises:
+        InputError: `size` is below 3 or `min_count` below 1.
+    """
+    if size is not None and size < len(SPECIALS):
+        raise InputError(f"vocabulary: size must be at least 3 (the specials), got {size}")
+    if min_count < 1:
+        raise InputError(f"vocabulary: min_count must be at least 1, got {min_count}")
+
+
+def check_counts_path(path: PathLike) -> Path:
+    """The path, if its name says what can be written.
+
+    Raises:
+        InputError: it does not.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".gz", ".bz2", ".xz", ".zst"):
+        raise InputError(f"{path}: counts are written plain, not {path.suffix}")
+    return path
+
+
+def write_counts(counts: Mapping[str, int], path: PathLike) -> None:
+    """Write a line `word TAB count` for each word, under a heading, in a vocabulary's order.
+
+    Every word that was counted is there, but those that a line cannot hold. The file is written
+    aside and renamed.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    path = check_counts_path(path)
+    with replacing_file(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("word\tcount\n")
+        for word in sorted(counts, key=lambda word: (-counts[word], word)):
+            if _is_writable(word) and "\t" not in word:
+                file.write(f"{word}\t{counts[word]}\n")
 
 
 def _is_writable(word: str) -> bool:

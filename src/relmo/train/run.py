@@ -15,7 +15,8 @@ from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import BiLMState
 from relmo.nn.lstm import LSTMState
-from relmo.text.corpora import Corpus
+from relmo.text.corpora import Corpus, PathLike
+from relmo.text.tokenizers import name_of
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches
 from relmo.train.config import TrainConfig
@@ -27,10 +28,12 @@ from relmo.train.optimizers import OptimizerGroup, clip_gradient, learning_rate
 
 __all__ = ["LAST", "TrainingRun", "train"]
 
+Files = PathLike | Sequence[PathLike]
+
 
 def train(  # noqa: PLR0913 - a run is its files, its settings and its two callbacks
-    files: Sequence[str | os.PathLike[str]],
-    valid: str | os.PathLike[str] | None,
+    files: Files | Corpus,
+    valid: Files | Corpus | None,
     out: str | os.PathLike[str],
     config: TrainConfig,
     *,
@@ -43,8 +46,8 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     """Train a biLM.
 
     Args:
-        files: the corpus, one tokenised sentence a line, plain or compressed.
-        valid: held-out sentences; None: no validation and no best model, only the last.
+        files: the corpus, or its files, one tokenised sentence a line; see `Corpus`.
+        valid: held-out sentences, likewise; None: no validation and no best model, only the last.
         out: the run's folder; see `relmo.train.folder`.
         config: what the run is.
         vocab: words of the softmax by falling frequency; None: built from the corpus.
@@ -78,17 +81,16 @@ class TrainingRun:
 
     def __init__(
         self,
-        files: Sequence[str | os.PathLike[str]],
-        valid: str | os.PathLike[str] | None,
+        files: Files | Corpus,
+        valid: Files | Corpus | None,
         out: Path,
         config: TrainConfig,
         vocab: Vocabulary | None,
         device: torch.device,
     ) -> None:
         self.config, self.folder, self.device = config, RunFolder(out), device
-        corpus = Corpus(files)
-        self.files = corpus.paths
-        self.valid = None if valid is None else Corpus(valid)
+        corpus = self.corpus = files if isinstance(files, Corpus) else Corpus(files)
+        self.valid = valid if valid is None or isinstance(valid, Corpus) else Corpus(valid)
         for _ in thinned(self.valid or (), config.valid_tokens):
             pass  # what cannot be read is said now, not at the first validation
         if vocab is None and (out / LAST / relmo_format.VOCAB).exists():
@@ -243,8 +245,10 @@ class TrainingRun:
     def _description(self) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
-            "files": [str(path) for path in self.files],
-            "bytes": [path.stat().st_size for path in self.files],
+            "files": [str(path) for path in self.corpus.paths],
+            "bytes": [path.stat().st_size for path in self.corpus.paths],
+            "field": self.corpus.field,
+            "tokenizer": name_of(self.corpus.tokenize),
             "n_words": len(self.vocab),
             "torch": str(torch.__version__),
         }
@@ -258,6 +262,8 @@ class TrainingRun:
         for what, before, now in (
             ("files", *names),
             ("bytes", started.get("bytes", here["bytes"]), here["bytes"]),
+            ("field", started.get("field", "text"), here["field"]),
+            ("tokenizer", started.get("tokenizer", "whitespace"), here["tokenizer"]),
         ):
             if before != now:
                 raise ConfigError(f"{source}: {what} of the corpus: expected {before}, got {now}")

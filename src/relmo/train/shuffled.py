@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from relmo.errors import InputError
-from relmo.text.corpora import Corpus, lines
+from relmo.text.corpora import Corpus
 
 __all__ = ["BATCHES", "ShuffledLines"]
 
@@ -20,7 +19,7 @@ class ShuffledLines:
     """
 
     def __init__(self, corpus: Corpus, seed: int, longest: int) -> None:
-        self._paths = corpus.paths
+        self._corpus = corpus
         self._seed, self._longest = seed, longest
         self.epoch = self.file = self.line = self.number = 0
         self._open: Iterator[str] | None = None
@@ -52,7 +51,8 @@ class ShuffledLines:
                     break
                 continue
             n_lines += 1
-            tokens = line.split()
+            tokens = self._corpus.tokenize(line)
+            self._found_any = self._found_any or bool(tokens)
             for start in range(0, len(tokens), self._longest):
                 sentences.append(tokens[start : start + self._longest])
         self.generator(self.number, _LINES).shuffle(sentences)
@@ -63,21 +63,20 @@ class ShuffledLines:
         """The next line, or None at the end of an epoch."""
         while True:
             if self._open is None:
-                order = self.generator(self.epoch, _FILES).permutation(len(self._paths))
+                paths = self._corpus.paths
+                order = self.generator(self.epoch, _FILES).permutation(len(paths))
                 if self.file == len(order):
                     self._end_epoch()
                     return None
-                self._open = lines(self._paths[order[self.file]], skip=self.line)
+                self._open = self._corpus.text_lines(paths[order[self.file]], skip=self.line)
             line = next(self._open, None)
             if line is not None:
                 self.line += 1
-                self._found_any = self._found_any or bool(line.strip())
                 return line
             self._open, self.file, self.line = None, self.file + 1, 0
 
     def _end_epoch(self) -> None:
         if not self._found_any:
-            names = ", ".join(map(str, self._paths[:3]))
-            raise InputError(f"{names}: no usable line; expected one tokenised sentence a line")
+            raise self._corpus.is_empty()
         self._found_any = False
         self.epoch, self.file, self.line = self.epoch + 1, 0, 0
