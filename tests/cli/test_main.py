@@ -9,7 +9,7 @@ from relmo.cli import embed, main
 from tests.cli import help_pages
 from tests.helpers import relmo
 
-COMMANDS = ["embed", "map", "info", "models", "convert", "verify", "train"]
+COMMANDS = ["embed", "map", "info", "models", "convert", "verify", "train", "finetune"]
 
 
 def program(*arguments: str, code: str = "") -> list[str]:

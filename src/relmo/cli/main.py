@@ -9,6 +9,7 @@ import typer
 import relmo
 from relmo.cli.convert import convert
 from relmo.cli.embed import embed
+from relmo.cli.finetune import finetune
 from relmo.cli.info import info
 from relmo.cli.map import map_word
 from relmo.cli.models import models
@@ -32,6 +33,7 @@ app.command()(models)
 app.command()(convert)
 app.command()(verify)
 app.command()(train)
+app.command()(finetune)
 
 
 def _print_version(wanted: bool) -> bool:
