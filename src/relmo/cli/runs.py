@@ -174,8 +174,8 @@ def settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Of the flags, those that are fields of TrainConfig; the model's shape is no flag."""
     from relmo.train.config import TrainConfig
 
-    names = given.keys() & {field.name for field in fields(TrainConfig)} - {"model"}
-    return {name: given[name] for name in names}
+    names = {field.name for field in fields(TrainConfig) if field.name != "model"}
+    return {name: given[name] for name in names & given.keys()}
 
 
 def words(given: Mapping[str, Any]) -> "Vocabulary | None":
