@@ -17,6 +17,7 @@ from relmo.model import Elmo
 from relmo.text.vocab import Vocabulary
 from relmo.train.config import TrainConfig
 from relmo.train.finetune import Tuned, finetune
+from relmo.train.loop import Progress
 from relmo.train.run import train
 from tests.formats.helpers import assert_same
 from tests.train.helpers import (
@@ -220,6 +221,21 @@ def test_a_stopped_and_resumed_fine_tuning_is_the_uninterrupted_one(
         )  # fmt: skip
     parts = domain.tune(tmp_path / "parts", starting_model(has_softmax), settings, resume=True)
     assert parts == whole
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("crash_at", [2, 6])  # before the first checkpoint, and after
+def test_a_crashed_and_resumed_fine_tuning_is_the_uninterrupted_one(
+    domain: Domain, tmp_path: Path, crash_at: int
+):
+    def crash(progress: Progress) -> None:
+        if progress.step == crash_at:
+            raise KeyError("crash")
+
+    whole = domain.tune(tmp_path / "whole")
+    with pytest.raises(KeyError):
+        domain.tune(tmp_path / "parts", on_progress=crash)
+    assert domain.tune(tmp_path / "parts", resume=True) == whole
     assert_same_run(tmp_path / "parts", tmp_path / "whole")
 
 
