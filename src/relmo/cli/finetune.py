@@ -85,20 +85,20 @@ def finetune(  # noqa: PLR0913 - each is a flag
     flags = dict(locals())
 
     from relmo.train.config import TrainConfig
-    from relmo.train.finetune import finetune
+    from relmo.train.finetune import check_start, finetune, has_words
 
     checkpoint = models.read(model)
     settings = runs.settings(flags)
     if max_steps is None:  # set from the epochs, once the corpus is counted
         settings["max_steps"] = max(1, softmax_steps)
     config = TrainConfig(model=checkpoint.config, **settings)
-    has_words = checkpoint.softmax is not None or checkpoint.config.n_words is not None
+    check_start(checkpoint, config, None, out)  # a vocabulary may take minutes to build
+    words = None if has_words(checkpoint) and vocab is None else runs.words(flags)
     with runs.stop_on_signals() as received, runs.display() as show:
         tuned = finetune(
             checkpoint, files, valid, out, config,
             epochs=epochs if max_steps is None else None,
-            vocab=None if has_words and vocab is None else runs.words(flags),
-            resume=resume, device=runs.device(device),
+            vocab=words, resume=resume, device=runs.device(device),
             should_stop=lambda: bool(received), on_progress=show,
         )  # fmt: skip
     for line in _lines(tuned):

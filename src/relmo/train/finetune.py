@@ -23,7 +23,7 @@ from relmo.train.folder import BEST, LAST, RunFolder
 from relmo.train.loop import Progress, Result
 from relmo.train.run import train, vocabulary
 
-__all__ = ["Coverage", "Tuned", "finetune"]
+__all__ = ["Coverage", "Tuned", "check_start", "finetune", "has_words"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +89,10 @@ def finetune(  # noqa: PLR0913 - as `train`
         FormatError, TrainingError: as `train`.
     """
     out = Path(out)
-    _check(model, config, vocab, out)
+    check_start(model, config, vocab, out)
     RunFolder(out).check(resume)
     corpus = Corpus(files)
-    if model.softmax is not None or model.config.n_words is not None:
+    if has_words(model):
         vocab = model.vocab
     vocab = vocabulary(corpus, out) if vocab is None else vocab
     covered = _coverage(corpus, vocab)
@@ -110,8 +110,19 @@ def finetune(  # noqa: PLR0913 - as `train`
     return Tuned(result=result, corpus=covered, before=_of(before), after=_of(after))
 
 
-def _check(model: Checkpoint, config: TrainConfig, vocab: Vocabulary | None, out: Path) -> None:
-    """What has to be so of a model before anything is read."""
+def has_words(model: Checkpoint) -> bool:
+    """Whether the words to predict are settled: those of its softmax, or those it reads."""
+    return model.softmax is not None or model.config.n_words is not None
+
+
+def check_start(
+    model: Checkpoint, config: TrainConfig, vocab: Vocabulary | None, out: Path
+) -> None:
+    """Before anything that takes time: whether a run can start from a model; see `finetune`.
+
+    Raises:
+        ConfigError, InputError: it cannot.
+    """
     source = f"'{model.source}' ({model.format})"
     if model.config.lexicon is not None:
         raise ConfigError(
@@ -125,10 +136,9 @@ def _check(model: Checkpoint, config: TrainConfig, vocab: Vocabulary | None, out
             f"{source}: has no softmax, which learning to predict words takes; give "
             "--softmax-steps, such as 500, to fit one first"
         )
-    has_words = model.softmax is not None or model.config.n_words is not None
-    if has_words and model.vocab is None:
+    if has_words(model) and model.vocab is None:
         raise InputError(f"{source}: reads words and came without its vocabulary")
-    if has_words and vocab is not None and vocab != model.vocab:
+    if has_words(model) and vocab is not None and vocab != model.vocab:
         raise InputError(
             f"--vocab: its {len(vocab)} words are not the {len(model.vocab or ())} of {source}, in "
             "the same order; leave it out, the model has its own"
