@@ -18,6 +18,7 @@ COMMANDS = [
     "verify",
     "vocab",
     "train",
+    "finetune",
     "perplexity",
     "surprisal",
     "substitutes",

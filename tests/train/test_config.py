@@ -44,6 +44,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
       for name in ("warmup_steps", "valid_tokens", "seed", "weight_decay")),
     ({"weight_decay": math.nan}, "--weight-decay must be at least 0"),
     ({"weight_decay": 1.5}, "--weight-decay at most 1, got 1 and 1.5"),
+    *(({"layer_decay": value}, "--layer-decay must be above 0, at most 1")
+      for value in (0, -1, 1.1, math.nan)),
+    *(({"softmax_steps": value}, f"--softmax-steps must be from 0 to --max-steps 12, got {value}")
+      for value in (-1, 13)),
     ({"seed": 2**63}, "--seed must be below"),
     ({"dropout": 1.0}, "--dropout must be from 0 to below 1, got 1.0"),
     ({"dropout": math.nan}, "--dropout"),
@@ -101,6 +105,8 @@ OTHER: dict[str, Any] = {
     "dropout": 0.2,
     "seed": 2,
     "precision": "bfloat16",
+    "layer_decay": 0.9,
+    "softmax_steps": 3,
 }
 MAY_CHANGE = {"max_steps": 99, "save_every_steps": 9, "validate_every_steps": 9, "valid_tokens": 9}
 

@@ -45,6 +45,16 @@ def test_a_run_no_longer_than_its_warm_up_has_a_rate_at_every_step(warmup: int):
     assert all(0 < rate <= 1 for rate in rates)
 
 
+def test_the_rate_starts_anew_when_the_softmax_is_no_longer_learned_alone():
+    whole = config(
+        learning_rate=0.4, warmup_steps=4, max_steps=30, softmax_steps=10, decay="linear"
+    )
+    rest = config(learning_rate=0.4, warmup_steps=4, max_steps=20, decay="linear")
+    rates = [learning_rate(whole, step) for step in range(1, 31)]
+    assert rates[:10] == pytest.approx([0.1, 0.2, 0.3, *[0.4] * 7])
+    assert rates[10:] == [learning_rate(rest, step) for step in range(1, 21)]
+
+
 # --- clipping -------------------------------------------------------------------------------------
 
 
@@ -125,6 +135,26 @@ def test_only_the_rows_of_a_sparse_gradient_are_updated():
     changed = (weight != 1).any(1)
     assert changed.tolist() == [False, True, False, True, False]
     torch.testing.assert_close(weight[1].detach(), torch.full((2,), 0.9))  # Adam's first step
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adagrad"])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_a_share_of_the_rate_is_that_rate(optimizer: str, is_sparse: bool):
+    settings = config(optimizer=optimizer)
+    weights = [nn.Parameter(torch.ones(5, 2)) for _ in range(3)]
+
+    def group_of(*members: nn.Parameter) -> OptimizerGroup:
+        dense = [nn.Parameter(torch.ones(1)), *([] if is_sparse else members)]
+        return OptimizerGroup(dense, members if is_sparse else [], settings, {weights[1]: 0.25})
+
+    group, other = group_of(*weights[:2]), group_of(weights[2])
+    for row in (1, 2, 1):
+        for weight in weights:
+            (F.embedding(torch.tensor([row]), weight, sparse=is_sparse) * 3).sum().backward()
+        group.step(0.4)
+        other.step(0.1)
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[0], weights[1])
 
 
 def test_a_step_drops_the_gradients():

@@ -1,15 +1,18 @@
 """What the commands that read a corpus share: its files, its field, its tokenizer."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relmo.errors import InputError
+
 if TYPE_CHECKING:
     from relmo.text.corpora import Corpus
 
-__all__ = ["Field", "Files", "Tokenizer", "read"]
+__all__ = ["Field", "Files", "Tokenizer", "check_apart", "read"]
 
 Files = Annotated[
     list[Path],
@@ -38,3 +41,16 @@ def read(files: Sequence[Path], field: str, tokenizer: str) -> "Corpus":
     from relmo.text.tokenizers import by_name
 
     return Corpus(files, field=field, tokenize=by_name(tokenizer))
+
+
+def check_apart(files: list[Path], out: Path, text: "Corpus", held_out: "Corpus | None") -> None:
+    """A folder or pattern takes in more than one thinks: the run's own files, the held-out text."""
+    for place in files:
+        if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
+            raise InputError(
+                f"--out {out}: lies in '{place}', all of which is read; choose a folder beside it"
+            )
+    held = {path.resolve() for path in (held_out.paths if held_out else ())}
+    for path in text.paths:
+        if path.resolve() in held:
+            print(f"relmo: WARNING: {path}: is trained on and validated on", file=sys.stderr)

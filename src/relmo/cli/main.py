@@ -9,6 +9,7 @@ import typer
 import relmo
 from relmo.cli.convert import convert
 from relmo.cli.embed import embed
+from relmo.cli.finetune import finetune
 from relmo.cli.info import info
 from relmo.cli.map import map_word
 from relmo.cli.models import models
@@ -37,6 +38,7 @@ app.command()(convert)
 app.command()(verify)
 app.command()(vocab)
 app.command()(train)
+app.command()(finetune)
 app.command()(perplexity)
 app.command()(surprisal)
 app.command()(substitutes)

@@ -93,6 +93,12 @@ class TrainConfig:
     """Tokens of the validation file that are used at most, spread over it; 0: all."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of the matrix products in training; weights and sums stay float32."""
+    layer_decay: float = 1.0
+    """Fine-tuning: each layer's learning rate is this share of that of the layer above it, the
+    softmax uppermost, the token encoder lowest."""
+    softmax_steps: int = 0
+    """Fine-tuning: first steps, in which the softmax alone is learned and the biLM is frozen; the
+    learning rate starts anew when all is."""
 
     def __post_init__(self) -> None:
         for name in ("batch_tokens", "pool_batches", "unroll_steps", "n_candidates", "max_steps",
@@ -103,6 +109,13 @@ class TrainConfig:
             if not 0 < getattr(self, name) <= _LARGEST:
                 got = getattr(self, name)
                 raise ConfigError(f"{_flag(name)} must be above 0, at most {_LARGEST}, got {got}")
+        if not 0 < self.layer_decay <= 1:
+            raise ConfigError(f"--layer-decay must be above 0, at most 1, got {self.layer_decay}")
+        if not 0 <= self.softmax_steps <= self.max_steps:
+            raise ConfigError(
+                f"--softmax-steps must be from 0 to --max-steps {self.max_steps}, got "
+                f"{self.softmax_steps}"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"--dropout must be from 0 to below 1, got {self.dropout}")
         for name in ("warmup_steps", "valid_tokens", "seed", "weight_decay"):

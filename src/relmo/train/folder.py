@@ -8,6 +8,7 @@ DIR/best/           the model with the best validation perplexity
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,17 +113,26 @@ class RunFolder:
 
     def drop_later_metrics(self, step: int) -> None:
         """Leave out lines of steps that will be done again."""
+        kept = [line + "\n" for line, measures in self._metrics() if measures["step"] <= step]
+        with replacing_file(self.path / METRICS) as aside:
+            aside.write_text("".join(kept), encoding="utf-8")
+
+    def validations(self) -> list[dict[str, Any]]:
+        """The measures of every validation so far."""
+        return [measures for _, measures in self._metrics() if measures.get("kind") == "valid"]
+
+    def _metrics(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each line of the metrics and what it says, up to one that a kill cut off."""
         path = self.path / METRICS
         text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        kept = []
         for line in text.splitlines():
             try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):
-                break  # the line that a kill cut off
-        with replacing_file(path) as aside:
-            aside.write_text("".join(kept), encoding="utf-8")
+                measures = json.loads(line)
+            except ValueError:
+                return
+            if not (isinstance(measures, dict) and isinstance(measures.get("step"), int)):
+                return
+            yield line, measures
 
     def save(self, name: str, checkpoint: Checkpoint, state: dict[str, Any] | None = None) -> None:
         """Write a checkpoint whole or not at all.

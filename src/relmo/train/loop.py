@@ -76,6 +76,7 @@ def fit(
     max_steps: int,
     save_every_steps: int,
     validate_every_steps: int,
+    baseline_step: int | None = None,
     progress: dict[str, Any] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -87,6 +88,7 @@ def fit(
         max_steps: steps of the whole run, those before a resume counted.
         save_every_steps: steps between "last" checkpoints.
         validate_every_steps: steps between validations; the last step is always validated.
+        baseline_step: a step that is validated too, 0: before the first; None: none.
         progress: as given to `Job.save`, to continue from there.
         should_stop: asked after each step.
         on_progress: told after each step.
@@ -99,6 +101,9 @@ def fit(
     validation: dict[str, float] = {}
     meter = _Meter()
     stopped = False
+    if baseline_step == 0 == state["step"]:
+        with meter.paused():
+            validation = _validate(job, state, saved)
     while state["step"] < max_steps and not stopped:
         step = state["step"] + 1
         measures = job.step(step)
@@ -108,7 +113,7 @@ def fit(
         stopped = should_stop()
         is_last = step == max_steps
         with meter.paused():
-            if is_last or step % validate_every_steps == 0:
+            if is_last or step == baseline_step or step % validate_every_steps == 0:
                 validation = _validate(job, state, saved)
             if is_last or step % _RECORD_EVERY == 0:
                 _record(job, state, measures, meter.speed)

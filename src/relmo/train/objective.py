@@ -31,6 +31,17 @@ class LanguageModel(nn.Module):
         self.softmax = Softmax(n_words, config.projection_dim)
         self.dropout = nn.Dropout(dropout)
 
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """From the top down: of the softmax, of each LSTM layer, of the token encoder."""
+        lstms = (self.bilm.forward_lstm, self.bilm.backward_lstm)
+        layers = zip(*(stack.layers for stack in lstms), strict=True)
+        by_layer = [[p for layer in both for p in layer.parameters()] for both in layers]
+        return [
+            list(self.softmax.parameters()),
+            *by_layer[::-1],
+            list(self.bilm.token_encoder.parameters()),
+        ]
+
     def loss(
         self,
         batch: LMBatch,

@@ -1,7 +1,7 @@
 """Optimizers and schedules: AdamW with warm-up and decay, Adagrad as published."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -15,12 +15,18 @@ _LAST_SHARE = 0.05  # of the highest learning rate, where the decay ends
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The rate of a step, counted from 1: a linear rise, then the decay."""
+    """The rate of a step, counted from 1: a linear rise, then the decay.
+
+    While the softmax alone is learned the rate rises and stays; then it starts anew.
+    """
+    is_first = step <= config.softmax_steps
+    step -= 0 if is_first else config.softmax_steps
+    max_steps = config.max_steps - config.softmax_steps
     if step <= config.warmup_steps:
         return config.learning_rate * step / config.warmup_steps
-    if config.decay == "none":
+    if is_first or config.decay == "none":
         return config.learning_rate
-    done = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
+    done = (step - config.warmup_steps) / max(1, max_steps - config.warmup_steps)
     shares: dict[str, Callable[[float], float]] = {
         "cosine": lambda x: 0.5 * (1 + math.cos(math.pi * x)),
         "linear": lambda x: 1 - x,
@@ -39,38 +45,42 @@ class OptimizerGroup:
         dense: parameters with ordinary gradients.
         sparse: parameters with sparse gradients.
         config: which optimizer, and its settings.
+        shares: of the learning rate, for parameters that do not take all of it.
     """
 
     def __init__(
-        self, dense: Iterable[nn.Parameter], sparse: Iterable[nn.Parameter], config: TrainConfig
+        self,
+        dense: Iterable[nn.Parameter],
+        sparse: Iterable[nn.Parameter],
+        config: TrainConfig,
+        shares: Mapping[nn.Parameter, float] | None = None,
     ) -> None:
-        dense, sparse = list(dense), list(sparse)
+        dense, sparse, shares = list(dense), list(sparse), shares or {}
+        rate, betas = config.learning_rate, (0.9, 0.99)
         self.optimizers: list[torch.optim.Optimizer]
         if config.optimizer == "adagrad":
-            self.optimizers = [
-                torch.optim.Adagrad(
-                    [*dense, *sparse], lr=config.learning_rate, initial_accumulator_value=1.0
-                )
-            ]
-            return
-        betas = (0.9, 0.99)
-        matrices = [p for p in dense if p.numel() > max(p.shape)]  # a column is a bias
-        biases = [p for p in dense if p.numel() <= max(p.shape)]
-        groups = [
-            {"params": matrices, "weight_decay": config.weight_decay},
-            {"params": biases, "weight_decay": 0.0},
+            groups = _groups([*dense, *sparse], shares)
+            self.optimizers = [torch.optim.Adagrad(groups, lr=rate, initial_accumulator_value=1.0)]
+        else:
+            matrices = [p for p in dense if p.numel() > max(p.shape)]  # a column is a bias
+            biases = [p for p in dense if p.numel() <= max(p.shape)]
+            groups = _groups(matrices, shares, weight_decay=config.weight_decay)
+            groups += _groups(biases, shares, weight_decay=0.0)
+            self.optimizers = [torch.optim.AdamW(groups, lr=rate, betas=betas)]
+            if sparse:
+                groups = _groups(sparse, shares)
+                self.optimizers.append(torch.optim.SparseAdam(groups, lr=rate, betas=betas))
+        # Settings, no state: taken out of what a checkpoint saves.
+        self._shares: list[list[float]] = [
+            [group.pop("share") for group in optimizer.param_groups]
+            for optimizer in self.optimizers
         ]
-        self.optimizers = [torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas)]
-        if sparse:
-            self.optimizers.append(
-                torch.optim.SparseAdam(sparse, lr=config.learning_rate, betas=betas)
-            )
 
     def step(self, rate: float) -> None:
-        """Update every parameter with this learning rate and drop the gradients."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        """Update every parameter with this learning rate, or its share, and drop the gradients."""
+        for optimizer, shares in zip(self.optimizers, self._shares, strict=True):
+            for group, share in zip(optimizer.param_groups, shares, strict=True):
+                group["lr"] = rate * share
             # What autograd made needs no check; where nothing is said of it, torch warns.
             with torch.sparse.check_sparse_tensor_invariants(False):  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -84,6 +94,18 @@ class OptimizerGroup:
         """Continue from a `state_dict`."""
         for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(state)
+
+
+def _groups(
+    parameters: Iterable[nn.Parameter], shares: Mapping[nn.Parameter, float], **settings: float
+) -> list[dict[str, Any]]:
+    """Groups as torch's optimizers take them: one of each share, in the order they come."""
+    groups: dict[float, dict[str, Any]] = {}
+    for parameter in parameters:
+        share = shares.get(parameter, 1.0)
+        group = groups.setdefault(share, {"params": [], "share": share, **settings})
+        group["params"].append(parameter)
+    return list(groups.values())
 
 
 def clip_gradient(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from relmo.errors import ConfigError, FormatError, InputError, TrainingError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
+from relmo.formats.verify import parameters_sha256
 from relmo.nn.bilm import BiLMState
 from relmo.nn.lstm import LSTMState
 from relmo.text.corpora import Corpus, PathLike
@@ -26,7 +27,7 @@ from relmo.train.loop import Progress, Result, fit
 from relmo.train.objective import CandidateSampler, LanguageModel
 from relmo.train.optimizers import OptimizerGroup, clip_gradient, learning_rate
 
-__all__ = ["LAST", "TrainingRun", "train"]
+__all__ = ["LAST", "Files", "TrainingRun", "train", "vocabulary"]
 
 Files = PathLike | Sequence[PathLike]
 
@@ -38,6 +39,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     config: TrainConfig,
     *,
     vocab: Vocabulary | None = None,
+    initial: Checkpoint | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
     should_stop: Callable[[], bool] = lambda: False,
@@ -51,6 +53,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         out: the run's folder; see `relmo.train.folder`.
         config: what the run is.
         vocab: words of the softmax by falling frequency; None: built from the corpus.
+        initial: the model to start from, instead of random weights; see `finetune`.
         resume: continue where the folder holds a checkpoint, start where it does not.
         device: where to compute.
         should_stop: asked after each step; a stop saves first.
@@ -63,16 +66,25 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         TrainingError: a loss, a gradient or a weight is not finite; the last checkpoint stands.
     """
     RunFolder(Path(out)).check(resume)
-    run = TrainingRun(files, valid, Path(out), config, vocab, torch.device(device))
+    run = TrainingRun(files, valid, Path(out), config, vocab, torch.device(device), initial)
     progress = run.start(resume)
     return fit(
         run,
         max_steps=config.max_steps,
         save_every_steps=config.save_every_steps,
         validate_every_steps=config.validate_every_steps,
+        baseline_step=run.baseline_step,
         progress=progress,
         should_stop=should_stop,
         on_progress=on_progress,
+    )
+
+
+def vocabulary(corpus: Corpus, out: Path) -> Vocabulary:
+    """The words of the run in a folder; of the corpus where there is none."""
+    path = out / LAST / relmo_format.VOCAB
+    return (
+        Vocabulary.read(path, require_specials=True) if path.exists() else Vocabulary.build(corpus)
     )
 
 
@@ -87,15 +99,15 @@ class TrainingRun:
         config: TrainConfig,
         vocab: Vocabulary | None,
         device: torch.device,
+        initial: Checkpoint | None = None,
     ) -> None:
         self.config, self.folder, self.device = config, RunFolder(out), device
+        self.initial = None if initial is None else _named(initial)
         corpus = self.corpus = files if isinstance(files, Corpus) else Corpus(files)
         self.valid = valid if valid is None or isinstance(valid, Corpus) else Corpus(valid)
         for _ in thinned(self.valid or (), config.valid_tokens):
             pass  # what cannot be read is said now, not at the first validation
-        if vocab is None and (out / LAST / relmo_format.VOCAB).exists():
-            vocab = Vocabulary.read(out / LAST / relmo_format.VOCAB, require_specials=True)
-        self.vocab = Vocabulary.build(corpus) if vocab is None else vocab
+        self.vocab = vocabulary(corpus, out) if vocab is None else vocab
         if config.model.lexicon is not None:
             raise ConfigError("model: lexicon: relmo trains char_cnn and n_words models only")
         if config.model.n_words not in (None, len(self.vocab)):
@@ -107,15 +119,30 @@ class TrainingRun:
         longest = None if char_cnn is None else char_cnn.max_characters_per_token
         self.encoder = Encoder(self.vocab, longest)
         torch.manual_seed(config.seed)
-        self.model = LanguageModel(config.model, len(self.vocab), config.dropout).to(device)
+        self.model = LanguageModel(config.model, len(self.vocab), config.dropout)
+        self.baseline_step: int | None = None
+        if initial is not None:
+            self._fill(initial)
+            # The perplexity before: of a softmax that has to be learned first, once it is.
+            self.baseline_step = config.softmax_steps if initial.softmax is None else 0
+        self.model.to(device)
         self.batches: Batches = self._batches(corpus)
         self.candidates = CandidateSampler(len(self.vocab), config.n_candidates, config.seed)
         self.state: BiLMState | None = None
+        self.optimizers = self._optimizers()
+        self.model.train()
+
+    def _optimizers(self) -> OptimizerGroup:
+        config = self.config
         is_sparse = config.softmax == "sampled"
         softmax = list(self.model.softmax.parameters())
         dense = [*self.model.bilm.parameters(), *([] if is_sparse else softmax)]
-        self.optimizers = OptimizerGroup(dense, softmax if is_sparse else [], config)
-        self.model.train()
+        shares = {
+            parameter: config.layer_decay**depth
+            for depth, parameters in enumerate(self.model.parameters_by_depth())
+            for parameter in parameters
+        }
+        return OptimizerGroup(dense, softmax if is_sparse else [], config, shares)
 
     def _batches(self, corpus: Corpus) -> Batches:
         config = self.config
@@ -150,6 +177,7 @@ class TrainingRun:
     def step(self, number: int) -> dict[str, float]:
         """One update; see `loop.Job`."""
         config = self.config
+        self.model.bilm.requires_grad_(number > config.softmax_steps)
         batch = self.batches.next().to(self.device)
         candidates = self.candidates.draw() if config.softmax == "sampled" else None
         with torch.autocast(
@@ -245,6 +273,7 @@ class TrainingRun:
     def _description(self) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
+            **({} if self.initial is None else {"from": self.initial}),
             "files": [str(path) for path in self.corpus.paths],
             "bytes": [path.stat().st_size for path in self.corpus.paths],
             "field": self.corpus.field,
@@ -256,6 +285,12 @@ class TrainingRun:
     def _check_continues(self) -> None:
         """The run to resume had this configuration and this corpus, in whatever folder."""
         started, source = self.folder.description(), str(self.folder.path / RUN)
+        before, now = (run.get("from", {}).get("sha256") for run in (started, self._description()))
+        if before != now:
+            raise ConfigError(
+                f"{source}: the model to start from: expected {_shown(before)} as the run was "
+                f"started, got {_shown(now)}; resume with that, or start in another folder"
+            )
         self.config.check_continues(TrainConfig.from_dict(started["config"], source), source)
         here = self._description()
         names = ([Path(path).name for path in run["files"]] for run in (started, here))
@@ -275,15 +310,20 @@ class TrainingRun:
             raise FormatError(f"{self.folder.path / LAST}: another model than in {RUN}")
         if checkpoint.vocab != self.vocab:
             raise InputError(f"{self.folder.path}: the run to resume has another vocabulary")
-        with torch.no_grad():
-            self.model.bilm.load_state_dict(checkpoint.tensors)
-            self.model.softmax.weight.copy_(checkpoint.softmax["weight"])
-            self.model.softmax.bias.copy_(checkpoint.softmax["bias"][:, None])
+        self._fill(checkpoint)
         try:
             return self._load_state(saved)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             where = self.folder.path / LAST
             raise FormatError(f"{where}: training.pt is not of this run: {error!r}") from error
+
+    @torch.no_grad()
+    def _fill(self, checkpoint: Checkpoint) -> None:
+        """Take its parameters, and those of its softmax where it has one."""
+        self.model.bilm.load_state_dict(checkpoint.tensors)
+        if checkpoint.softmax is not None:
+            self.model.softmax.weight.copy_(checkpoint.softmax["weight"])
+            self.model.softmax.bias.copy_(checkpoint.softmax["bias"][:, None])
 
     def _load_state(self, saved: dict[str, Any]) -> dict[str, Any]:
         self.optimizers.load_state_dict(saved["optimizers"])
@@ -295,6 +335,15 @@ class TrainingRun:
         self.state = _lstm_state(saved["lstm_state"], self.device)
         progress: dict[str, Any] = saved["progress"]
         return progress
+
+
+def _named(checkpoint: Checkpoint) -> dict[str, str]:
+    """What run.json says of the model a run starts from."""
+    return {"source": str(checkpoint.source), "sha256": parameters_sha256(checkpoint)}
+
+
+def _shown(sha256: str | None) -> str:
+    return "none" if sha256 is None else f"one of sha256 {sha256:.12}..."
 
 
 def _lstm_state(saved: list[Tensor] | None, device: torch.device) -> BiLMState | None:

@@ -1,0 +1,266 @@
+"""What the commands that train share: their flags, and how a run is shown and stopped."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relmo.errors import InputError
+
+if TYPE_CHECKING:
+    from relmo.text.corpora import Corpus
+    from relmo.text.vocab import Vocabulary
+    from relmo.train.loop import Progress, Result
+
+__all__ = [
+    "BatchTokens",
+    "ClipNorm",
+    "Decay",
+    "Device",
+    "Dropout",
+    "GradientScale",
+    "LearningRate",
+    "Mode",
+    "NCandidates",
+    "Optimizer",
+    "Out",
+    "PoolBatches",
+    "Precision",
+    "Resume",
+    "SaveEverySteps",
+    "Seed",
+    "Softmax",
+    "UnrollSteps",
+    "ValidTokens",
+    "ValidateEverySteps",
+    "VocabMinCount",
+    "VocabSize",
+    "WarmupSteps",
+    "WeightDecay",
+    "closing",
+    "device",
+    "display",
+    "settings",
+    "stop_on_signals",
+    "words",
+]
+
+Out = Annotated[
+    Path,
+    typer.Option(metavar="DIR", help="Folder of the run.", show_default=False),
+]
+VocabSize = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=4, help="Words of a vocabulary that is built, at most."),
+]
+VocabMinCount = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, help="Rarer words are left out of it."),
+]
+Seed = Annotated[
+    int,
+    typer.Option(metavar="N", help="Decides everything random."),
+]
+SaveEverySteps = Annotated[
+    int,
+    typer.Option(metavar="N", help="Steps between checkpoints."),
+]
+ValidateEverySteps = Annotated[
+    int,
+    typer.Option(metavar="N", help="Steps between validations."),
+]
+ValidTokens = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Tokens of the validation file used at most, spread over it; 0: all."
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Continue where DIR holds a checkpoint, start where it does not."
+    ),
+]
+Mode = Annotated[
+    str,
+    typer.Option(
+        metavar="sentence|rows|stream",
+        help="Each sentence from a zero state, in batches of like length or in rows of running "
+        "text; or running text with the state carried, as published.",
+    ),
+]
+BatchTokens = Annotated[
+    int,
+    typer.Option(metavar="N", help="Predictions a direction and step."),
+]
+PoolBatches = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Sentence mode: batches' worth of sentences sorted by length together; "
+        "1 mixes all lengths in a batch.",
+    ),
+]
+UnrollSteps = Annotated[
+    int,
+    typer.Option(metavar="N", help="Rows and stream mode: steps between truncations."),
+]
+Softmax = Annotated[
+    str,
+    typer.Option(metavar="sampled|full", help="The training loss."),
+]
+NCandidates = Annotated[
+    int,
+    typer.Option(metavar="N", help="Candidates of the sampled softmax."),
+]
+Optimizer = Annotated[
+    str,
+    typer.Option(metavar="adamw|adagrad", help="Adagrad is the published one."),
+]
+LearningRate = Annotated[
+    float,
+    typer.Option(metavar="X", help="The highest learning rate."),
+]
+WarmupSteps = Annotated[
+    int,
+    typer.Option(metavar="N", help="Steps over which it rises."),
+]
+Decay = Annotated[
+    str,
+    typer.Option(metavar="cosine|linear|none", help="How it falls after that."),
+]
+WeightDecay = Annotated[
+    float,
+    typer.Option(metavar="X", help="Of AdamW."),
+]
+GradientScale = Annotated[
+    float,
+    typer.Option(metavar="X", help="Factor of the loss (published: unroll steps)."),
+]
+ClipNorm = Annotated[
+    float,
+    typer.Option(metavar="X", help="Largest norm of the gradient (published: 10)."),
+]
+Dropout = Annotated[
+    float,
+    typer.Option(metavar="X", help="Share zeroed of each LSTM layer's input."),
+]
+Precision = Annotated[
+    str,
+    typer.Option(metavar="float32|bfloat16", help="Of the matrix products in training."),
+]
+Device = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ..."),
+]
+
+
+def settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the flags, those that are fields of TrainConfig; the model's shape is no flag."""
+    from relmo.train.config import TrainConfig
+
+    names = {field.name for field in fields(TrainConfig) if field.name != "model"}
+    return {name: given[name] for name in names & given.keys()}
+
+
+def words(given: Mapping[str, Any], text: "Corpus") -> "Vocabulary | None":
+    """The vocabulary that is given, or one of the text; None: that of the run in the folder."""
+    from relmo.text.vocab import Vocabulary
+    from relmo.train import run
+
+    if given["vocab"] is not None:
+        return Vocabulary.read(given["vocab"], require_specials=True)
+    if (given["out"] / run.LAST).exists():
+        return None
+    size, min_count = given["vocab_size"], given["vocab_min_count"]
+    return Vocabulary.build(text, size=size, min_count=min_count)
+
+
+def device(name: str) -> str:
+    """Of that name, if there is one."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    return name
+
+
+def closing(result: "Result", out: Path) -> str:
+    """The last line."""
+    seen = f"{result.step:,} steps, {result.tokens:,} tokens a direction"
+    if result.stopped:
+        return f"{out}: stopped and saved after {seen}; go on with --resume"
+    if result.best is None:
+        return f"{out / 'last'}: {seen}"
+    return f"{out / 'best'}: {seen}, validation perplexity {result.best:.2f}"
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[list[int]]:
+    """The first Ctrl-C or SIGTERM is noted in the list; a second one interrupts at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        for kind, handler in earlier.items():
+            signal.signal(kind, handler)
+        print("relmo: saving before stopping; once more to stop at once", file=sys.stderr)
+
+    earlier = {kind: signal.signal(kind, note) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for kind, handler in earlier.items():
+            signal.signal(kind, handler)
+
+
+@contextmanager
+def display() -> Iterator[Callable[["Progress"], None]]:
+    """A progress bar on a terminal, elsewhere a line every half minute, on standard error."""
+    if not sys.stderr.isatty():
+        yield _LineDisplay()
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("step"),
+        progress.MofNCompleteColumn(),
+        progress.BarColumn(),
+        progress.TextColumn("{task.description}"),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda p: bar.update(
+            task, completed=p.step, total=p.max_steps, description=_measures(p)
+        )
+
+
+class _LineDisplay:
+    """Lines for a log file."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, p: "Progress") -> None:
+        now = time.monotonic()
+        if now - self._last > 30 or p.step == p.max_steps:
+            self._last = now
+            print(f"step {p.step}/{p.max_steps}  {_measures(p)}", file=sys.stderr, flush=True)
+
+
+def _measures(p: "Progress") -> str:
+    minutes, seconds = divmod(int(p.seconds_left), 60)
+    text = f"loss {p.loss:.3f}  {p.tokens_per_second:,.0f} tokens/s  {minutes}:{seconds:02} left"
+    if "perplexity" in p.validation:
+        text += f"  validation perplexity {p.validation['perplexity']:.2f}"
+    return text
