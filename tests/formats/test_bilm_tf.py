@@ -30,7 +30,7 @@ def test_the_golden_has_the_layers_of_the_original(goldens: Path):
     elmo = relmo.load(goldens / "tf_checkpoint")
     sentences, expected = golden_layers(goldens)
     for layers, golden in zip(elmo.embed(sentences, layers="all"), expected, strict=True):
-        np.testing.assert_allclose(layers, golden, rtol=2.5e-7, atol=1e-6)
+        np.testing.assert_allclose(layers, golden, rtol=1.2e-7, atol=1e-6)
 
 
 def test_the_golden_is_the_model_of_the_hdf5_file_and_has_its_softmax(goldens: Path):

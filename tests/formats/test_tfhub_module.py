@@ -28,7 +28,7 @@ def test_the_golden_has_the_layers_and_the_mix_of_the_original(goldens: Path):
     shares = (1.7 * powers / powers.sum())[:, None, None]
     mixed = elmo.embed(sentences, layers="mix")
     for n, layers in enumerate(elmo.embed(sentences, layers="all")):
-        np.testing.assert_allclose(layers, expected[n], rtol=2.5e-7, atol=1e-6)
+        np.testing.assert_allclose(layers, expected[n], rtol=1.2e-7, atol=1e-6)
         np.testing.assert_allclose(mixed[n], (shares * expected[n]).sum(0), rtol=1e-6, atol=2e-6)
 
 
