@@ -1,9 +1,10 @@
 """What the tests of training share: tiny corpora and settings, batches as words, same runs."""
 
 import gzip
+import itertools
 import json
 import lzma
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from relmo.formats.checkpoint import Checkpoint
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import LMBatch
 from relmo.train.config import TrainConfig
+from relmo.train.loop import Result
 from relmo.train.objective import LanguageModel
+from relmo.train.run import train
 from tests.formats.helpers import assert_same
 from tests.reference.bilm_numpy import lstm_layer, read_arrays, token_vectors, zero_state
 
@@ -27,6 +30,7 @@ SHAPE = BiLMConfig(
 )
 WORDS = [f"w{number}" for number in range(12)]
 VOCAB = Vocabulary(["</S>", "<S>", "<UNK>", *WORDS])
+WORD_MODEL = BiLMConfig(lstm_dim=6, projection_dim=4, n_words=len(VOCAB))
 SPEEDS = {"tokens_per_second"}
 
 
@@ -171,3 +175,34 @@ def language_model(seed: int = 0, dropout: float = 0.0, scale: float = 2.0) -> L
         for parameter in model.parameters():
             parameter.mul_(scale).add_(0.1 * torch.randn_like(parameter))
     return model
+
+
+HELD_OUT = random_sentences(4, seed=9)
+
+
+class Corpora:
+    """Two training files and one held out, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        sentences = random_sentences(30)
+        self.files = [
+            write(folder / "a.txt.gz", sentences[:20]),
+            write(folder / "b.txt", sentences[20:], blanks=1),
+        ]
+        self.valid = write(folder / "valid.txt", HELD_OUT)
+
+    def train(self, out: Path, settings: TrainConfig, **changes: Any) -> Result:
+        given = {"files": self.files, "valid": self.valid, "vocab": VOCAB, **changes}
+        files, valid = given.pop("files"), given.pop("valid")
+        return train(files, valid, out, settings, **given)
+
+
+def after(n_steps: int) -> Callable[[], bool]:
+    """A `should_stop` that stops at the n-th step of a session."""
+    count = itertools.count(1)
+    return lambda: next(count) >= n_steps
+
+
+def assert_tidy(out: Path) -> None:
+    """Nothing half written lies about."""
+    assert {path.name for path in out.iterdir()} <= {"run.json", "metrics.jsonl", "last", "best"}
