@@ -3,10 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from relmo.text.vocab import SPECIALS
-from tests.helpers import relmo, tiny_model
+from tests.helpers import relmo
 
-WORDS = (*SPECIALS, "the", "cat", "sat", ".", "on", "mat")
 TEXT = "the cat sat\n\non the ornithopter <unk> .\n"
 NO_SOFTMAX = (
     "relmo: error: Elmo(n_layers=3, dim=8, source='bare') has no softmax, which predicting words "
@@ -15,17 +13,8 @@ NO_SOFTMAX = (
 )
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    tiny_model(folder / "tiny", words=WORDS)
-    tiny_model(folder / "bare")
-    return folder
-
-
 @pytest.fixture(autouse=True)
-def _among_the_models(models, monkeypatch):
-    monkeypatch.chdir(models)
+def _with_a_text(among_models):
     Path("a.txt").write_text(TEXT)
 
 

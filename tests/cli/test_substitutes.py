@@ -3,11 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from relmo.text.vocab import SPECIALS
+from tests.cli.conftest import WORDS
 from tests.cli.test_perplexity import NO_SOFTMAX
-from tests.helpers import relmo, tiny_model
+from tests.helpers import relmo
 
-WORDS = (*SPECIALS, "the", "cat", "sat", ".", "on", "mat")
 TABLES = """\
 the [cat] sat .
    1  mat   40.139 %
@@ -21,17 +20,7 @@ on the [mat]
 """
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    tiny_model(folder / "tiny", words=WORDS)
-    tiny_model(folder / "bare")
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _among_the_models(models, monkeypatch):
-    monkeypatch.chdir(models)
+pytestmark = pytest.mark.usefixtures("among_models")
 
 
 def test_a_table_a_sentence_from_arguments_files_and_standard_input():

@@ -6,28 +6,15 @@ from pathlib import Path
 import pytest
 
 from relmo import NextWords, load
-from relmo.text.vocab import SPECIALS
 from tests.cli.test_perplexity import NO_SOFTMAX
-from tests.helpers import relmo, tiny_model
+from tests.helpers import relmo
 
-WORDS = (*SPECIALS, "the", "cat", "sat", ".", "on", "mat")
 TEXT = 'the cat sat\n\n  on the ornithopter "NA" .\n'
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    tiny_model(folder / "tiny", words=WORDS)
-    tiny_model(folder / "bare")
-    (folder / "a.txt").write_text(TEXT)
-    return folder
-
-
 @pytest.fixture(autouse=True)
-def _among_the_models(models, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for path in models.iterdir():
-        Path(path.name).symlink_to(path)
+def _with_a_text(among_models):
+    Path("a.txt").write_text(TEXT)
 
 
 def rows(path: str) -> list[dict[str, str]]:

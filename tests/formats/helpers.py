@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
-from relmo.formats import bilm_hdf5
+from relmo.errors import FormatError
+from relmo.formats import bilm_hdf5, detect
 from relmo.formats.checkpoint import Checkpoint
 from tests.reference.bilm_numpy import random_model, random_words, save_model
 
@@ -51,3 +53,14 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
     if a.softmax is not None and b.softmax is not None:
         assert_same_tensors(a.softmax, b.softmax)
     assert a.card == b.card
+
+
+def assert_refused(path: Path, *parts: str, error: type[Exception] = FormatError) -> None:
+    """Reading is that error, on one line that says all the parts."""
+    with pytest.raises(error) as caught:
+        detect.read(path)
+    message = str(caught.value)
+    assert type(caught.value) is error
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message

@@ -14,6 +14,7 @@ import torch
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import allennlp_model, detect
 from tests.formats.allennlp_state import elmo_state
+from tests.formats.helpers import assert_refused
 from tests.reference.bilm_numpy import random_model
 
 State = dict[str, torch.Tensor]
@@ -26,14 +27,7 @@ def state() -> State:
 
 
 def expect(path: Path, *parts: str, error: type[Exception] = FormatError) -> None:
-    """Reading is that error, on one line that says all the parts."""
-    with pytest.raises(error) as caught:
-        detect.read(path)
-    message = str(caught.value)
-    assert type(caught.value) is error
-    assert "\n" not in message
-    for part in (f"allennlp: {path}", *parts):
-        assert part in message, message
+    assert_refused(path, f"allennlp: {path}", *parts, error=error)
 
 
 class Evil:
