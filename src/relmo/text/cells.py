@@ -1,9 +1,9 @@
 r"""The cells of a line, and a line with one of its cells changed and the rest left as it is.
 
-    >>> cells('7,"10,000",CD', ",")
-    ['7', '10,000', 'CD']
-    >>> with_cell("the   DT  O", " ", 1, "NN")
-    'the   NN  O'
+>>> cells('7,"10,000",CD', ",")
+['7', '10,000', 'CD']
+>>> with_cell("the   DT  O", " ", 1, "NN")
+'the   NN  O'
 """
 
 import re

@@ -24,7 +24,15 @@ from relmo.text import records
 from relmo.text.places import expand
 from relmo.text.tokenizers import Tokenize
 
-__all__ = ["COMPRESSED", "MAX_LINE_BYTES", "Corpus", "PathLike", "content", "lines", "read_sentences"]
+__all__ = [
+    "COMPRESSED",
+    "MAX_LINE_BYTES",
+    "Corpus",
+    "PathLike",
+    "content",
+    "lines",
+    "read_sentences",
+]
 
 PathLike = str | os.PathLike[str]
 

@@ -152,9 +152,7 @@ def _from_zip(archive: Path, member: str | None) -> tuple[str, bytes]:
             if len(wanted) != 1:
                 held = ", ".join(info.filename for info in files[:8]) or "none"
                 asked = f"no file {member!r}" if member else f"expected one file, got {len(files)}"
-                raise InputError(
-                    f"{archive}: {asked}; it holds {held}: name one as {archive}/NAME"
-                )
+                raise InputError(f"{archive}: {asked}; it holds {held}: name one as {archive}/NAME")
             with opened.open(wanted[0]) as file:
                 data = file.read(MAX_BYTES + 1)
     except _DAMAGED as error:

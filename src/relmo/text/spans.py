@@ -76,9 +76,7 @@ def spans(tags: Sequence[str], scheme: Scheme | None = None) -> list[Span]:
     start, last, label = 0, _OUTSIDE, ""  # of the token before
     for i, tag in enumerate(tags):
         letter, its_label = _parts(tag)
-        if last != _OUTSIDE and (
-            letter in "BSO" or last in "ES" or its_label != label
-        ):
+        if last != _OUTSIDE and (letter in "BSO" or last in "ES" or its_label != label):
             found.append(Span(label, start, i))
             last = _OUTSIDE
         if last == _OUTSIDE:

@@ -208,9 +208,7 @@ def _from_dataset(place: str, token: Column, tag: Column) -> list[TaggedSentence
     return sentences
 
 
-def _layout(
-    source: Source, format: Format, token: Column, tag: Column, tagged: bool
-) -> Layout:
+def _layout(source: Source, format: Format, token: Column, tag: Column, tagged: bool) -> Layout:
     """How a file is laid out, where its format is known."""
     if format == "conll":
         return tables.columns(source, token, tag, tagged)
