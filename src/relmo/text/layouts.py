@@ -7,7 +7,7 @@ into those lines. Those with a token a line are in `tables`; docs/tagging.md des
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from relmo.errors import InputError
 from relmo.text.records import json_object, text_value
@@ -29,6 +29,7 @@ class Found(NamedTuple):
     """As many; none where tags are not read."""
 
 
+@runtime_checkable
 class Layout(Protocol):
     """How a file is laid out."""
 

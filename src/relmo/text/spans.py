@@ -8,7 +8,7 @@
 | scheme | a span of one token | of several | |
 |---|---|---|---|
 | BIO | B | B I I | IOB2; the scheme of most corpora |
-| IOB1 | I | I I I | B only where a span of the same label ends just before; CoNLL-2003 as published |
+| IOB1 | I | I I I | B where a span of its label ends just before; CoNLL-2003 |
 | BIOES | S | B I E | IOBES |
 | BILOU | U | B I L | spaCy's |
 | plain | the label | | not spans, such as parts of speech: each token has a label of its own |
@@ -57,7 +57,7 @@ class Invalid(NamedTuple):
     index: int
     """Number of the token, from 0."""
     message: str
-    """Such as "I-LOC after O: no span of LOC to go on with"."""
+    """Such as "I-X at the start and before O; BIO would have B-X"."""
 
 
 def spans(tags: Sequence[str], scheme: Scheme | None = None) -> list[Span]:

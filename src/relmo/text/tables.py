@@ -20,7 +20,7 @@ _HEAD = 200  # lines that are looked at for how the others are laid out
 _BLANKS = " \t"
 _DOCSTART = "-DOCSTART-"
 _COMMENT = re.compile(r"# |#(begin|end) ")
-_CONLLU = tuple(["id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc"])
+_CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 _GLOBAL = "# global.columns ="
 _NO_TOKEN = re.compile(r"[0-9]+(-[0-9]+|\.[0-9]+)")  # of several tokens, or of none
 _SENTENCE = ("sentence #", "sentence_id", "sentence", "sent_id")
