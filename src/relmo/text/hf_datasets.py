@@ -17,7 +17,7 @@ from relmo.errors import InputError, MissingExtraError
 from relmo.text.corpora import PathLike
 from relmo.text.records import some
 
-__all__ = ["is_dataset", "records"]
+__all__ = ["columns", "is_dataset", "records"]
 
 _PREFIX = "hf:"
 _SAVED = ("state.json", "dataset_dict.json")  # one split, or several
@@ -51,6 +51,16 @@ def records(place: str, fields: Sequence[Sequence[str]]) -> Iterator[tuple[Any, 
             _named(record[name], its_labels, place)
             for name, its_labels in zip(names, labels, strict=True)
         )
+
+
+def columns(place: str) -> tuple[str, ...]:
+    """The names of a split's columns.
+
+    Raises:
+        InputError: as `records` does.
+        MissingExtraError: datasets is not installed.
+    """
+    return tuple(_loaded(place)[1])
 
 
 def _loaded(place: str) -> tuple[Any, Any]:

@@ -105,11 +105,11 @@ def columns(source: Source, token: Column, tag: Column, tagged: bool) -> Table:
     Raises:
         InputError: there is no such column, or none for tags.
     """
-    head = list(data_lines(source))
+    head = data_lines(source)
     separator = "\t" if 2 * sum("\t" in line for line in head) > len(head) else " "
     counts = Counter(len(cells(line, separator)) for line in head) or Counter([1])
     n_cells = max(counts, key=lambda n: (counts[n], n))
-    if tagged and n_cells == 1:
+    if head and tagged and n_cells == 1:
         raise InputError(f"{source.name}: expected columns of tokens and of tags, got one column")
 
     def rows(source: Source) -> Iterator[tuple[int, list[str]] | None]:
@@ -132,14 +132,14 @@ def columns(source: Source, token: Column, tag: Column, tagged: bool) -> Table:
     )
 
 
-def data_lines(source: Source) -> Iterator[str]:
-    """The first lines that are neither blank nor comments."""
-    lines = (
+def data_lines(source: Source) -> list[str]:
+    """The first lines that are not blank, without comments unless they are all there is."""
+    lines = [
         line
-        for line in source.lines
-        if line.strip(_BLANKS) and not line.startswith(_DOCSTART) and not _COMMENT.match(line)
-    )
-    return islice(lines, _HEAD)
+        for line in islice(source.lines, _HEAD)
+        if line.strip(_BLANKS) and not line.startswith(_DOCSTART)
+    ]
+    return [line for line in lines if not _COMMENT.match(line)] or lines
 
 
 def conllu(source: Source, token: Column, tag: Column, tagged: bool) -> Table:

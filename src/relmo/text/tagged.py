@@ -233,7 +233,7 @@ def _format(source: Source, tagged: bool) -> Format:
         return "conllu"
     if tables.is_csv(source):
         return "csv"
-    head = list(tables.data_lines(source))
+    head = tables.data_lines(source)
     if head and all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in head):
         return "jsonl"
     return "conll" if tagged or _has_columns(head) else "text"
@@ -243,14 +243,14 @@ def _has_columns(lines: Sequence[str]) -> bool:
     """Whether lines that are not blank are rather columns than sentences, a line each."""
     if not lines or any("\t" in line for line in lines):
         return bool(lines)
-    last = [line.split(" ")[-1] for line in lines if line.strip()]
+    last = [line.rstrip(" ").split(" ")[-1] for line in lines]
     one_each = len(lines) > 1 and not any(" " in line.strip() for line in lines)
     return one_each or spans.detect([last]) != "plain"
 
 
 def _check_writable(cells: Iterable[str], name: str) -> None:
     for cell in cells:
-        if not cell or any(mark in cell for mark in "\t\r\n"):
+        if not cell.strip(" ") or any(mark in cell for mark in "\t\r\n"):
             raise InputError(f"{name}: {cell!r} cannot be written in a column")
 
 
