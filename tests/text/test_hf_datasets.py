@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face, with a stand-in for the library: what is asked of it, and its labels."""
+"""Data sets of Hugging Face, with a stand-in for the library."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from relmo.text.tagged import read_tagged
 
 
 class Split(list[dict[str, Any]]):
-    """Records, with features as the library's: an object with names for labels, or with a feature."""
+    """Records, and features as the library's: labels have names, lists have a feature."""
 
     def __init__(self, features: dict[str, Any], records: list[dict[str, Any]]) -> None:
         super().__init__(records)
@@ -59,6 +59,9 @@ def test_labels_are_their_names_and_lines_are_records(library: SimpleNamespace):
 def test_a_saved_data_set_is_its_folder(library: SimpleNamespace, tmp_path: Path):
     (tmp_path / "dataset_dict.json").write_text("{}")
     assert read_tagged(tmp_path)[0].tokens == ("in", "Rome")
+    assert read_tagged(f"{tmp_path}@test")[0].source == f"{tmp_path}@test"
+    with pytest.raises(InputError, match="@dev: datasets cannot load it: 'dev'"):
+        read_tagged(f"{tmp_path}@dev")
 
 
 def test_sentences_and_pairs_with_labels_are_read_too(library: SimpleNamespace):

@@ -57,7 +57,7 @@ def test_tags_are_valid_just_where_they_are_how_the_scheme_writes_their_spans(
 ):
     written = tags(spans(sequence), len(sequence), scheme)
     found = list(invalid(sequence, scheme))
-    assert {fault.index for fault in found} == {
+    assert {fault.position for fault in found} == {
         i for i, pair in enumerate(zip(sequence, written, strict=True)) if len(set(pair)) == 2
     }
     assert convert(sequence, scheme) == written
@@ -131,7 +131,7 @@ def test_plain_tags_are_spans_of_one_token_each():
 def test_a_tag_of_no_scheme_is_an_error(tag: str):
     with pytest.raises(InputError, match=r"tag '.*': expected O or a letter of B, I, E, S, L, U"):
         spans(["O", tag])
-    assert [fault.index for fault in invalid(["B-X", tag], "BIO")] == [1]
+    assert [fault.position for fault in invalid(["B-X", tag], "BIO")] == [1]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ FILES: dict[str, tuple[str, str]] = {
         "a/DET b/NOUN | c/X",
     ),
     "kaggle.csv": (
-        'Sentence #,Word,POS,Tag\nSentence: 1,"""",``,O\n,"1,000",CD,B-x\nSentence: 2,é,N,O\n,b,,O\n',
+        'Sentence #,Word,POS,Tag\nS: 1,"""",``,O\n,"1,000",CD,B-x\nS: 2,é,N,O\n,b,,O\n',
         '"/O 1,000/B-x | é/O b/O',
     ),
     "filled.csv": (

@@ -224,7 +224,8 @@ def _confusion(pairs: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
 
 def _marked(tokens: Sequence[str], found: Sequence[Span]) -> str:
     """A sentence with its spans in brackets and their labels behind them."""
-    pieces, end = [], 0
+    pieces: list[str] = []
+    end = 0
     for span in found:
         pieces += tokens[end : span.start]
         pieces.append(f"[{' '.join(tokens[span.start : span.end])}]({span.label})")

@@ -3,6 +3,7 @@
     hf:OWNER/NAME             its split train
     hf:OWNER/NAME@test        another split
     hf:NAME:CONFIG@test       a configuration of it
+    FOLDER@test               of a saved one that has several splits
 
 The library `datasets` (`relmo[datasets]`) is imported here alone. It downloads, keeps and reads;
 labels that are numbers become their names. Its data sets with code of their own are not run.
@@ -25,11 +26,17 @@ _SAVED = ("state.json", "dataset_dict.json")  # one split, or several
 
 def is_dataset(path: PathLike) -> bool:
     """Whether it names a data set, or is the folder of a saved one."""
-    name = os.fspath(path)
-    return name.startswith(_PREFIX) or any(
-        os.path.isfile(os.path.join(name, file))  # noqa: PTH113, PTH118 - Path.is_file raises
+    place = os.fspath(path)
+    return place.startswith(_PREFIX) or any(
+        os.path.isfile(os.path.join(_parts(place)[0], file))  # noqa: PTH113, PTH118 - Path raises
         for file in _SAVED
     )
+
+
+def _parts(place: str) -> tuple[str, str]:
+    """The name or folder, and the split, `train` unless one is named."""
+    name, _, split = place.partition("@")
+    return name, split or "train"
 
 
 def records(place: str, fields: Sequence[Sequence[str]]) -> Iterator[tuple[Any, ...]]:
@@ -69,15 +76,15 @@ def _loaded(place: str) -> tuple[Any, Any]:
         import datasets
     except ImportError as error:
         raise MissingExtraError("datasets", "datasets") from error
-    name, _, split = place.partition("@")
+    name, split = _parts(place)
     try:
         if name.startswith(_PREFIX):
             name, _, config = name.removeprefix(_PREFIX).partition(":")
-            data = datasets.load_dataset(name, config or None, split=split or "train")
+            data = datasets.load_dataset(name, config or None, split=split)
         else:
             data = datasets.load_from_disk(name)
             if Path(name, "dataset_dict.json").is_file():
-                data = data[split or "train"]
+                data = data[split]
     except Exception as error:  # it raises errors of many libraries, for want of a network too
         raise InputError(f"{place}: datasets cannot load it: {error}") from error
     return data, data.features

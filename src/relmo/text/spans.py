@@ -54,7 +54,7 @@ class Span(NamedTuple):
 class Invalid(NamedTuple):
     """A tag that its scheme does not allow where it stands."""
 
-    index: int
+    position: int
     """Number of the token, from 0."""
     message: str
     """Such as "I-X at the start and before O; BIO would have B-X"."""

@@ -51,10 +51,10 @@ class TaggedSentence:
     line: int
     """Its first line in the file, from 1."""
 
-    def where(self, index: int) -> str:
+    def where(self, position: int) -> str:
         """A token in a message: file, line of the sentence, number of the token, and the token."""
         place = f"{self.source}: sentence at line {self.line}"
-        return f"{place}: token {index + 1}, {self.tokens[index]!r}"
+        return f"{place}: token {position + 1}, {self.tokens[position]!r}"
 
 
 @dataclass(frozen=True, slots=True)
