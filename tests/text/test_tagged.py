@@ -14,7 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relmo.errors import InputError
-from relmo.text.tagged import Format, TaggedSentence, read_tagged, read_tokens, write_tagged
+from relmo.text.tagged import (
+    Format,
+    TaggedSentence,
+    check_tags,
+    invalid_tags,
+    read_tagged,
+    read_tokens,
+    write_tagged,
+)
 
 CONLLU = (
     "# sent_id = 1\n"
@@ -264,3 +272,13 @@ def test_a_format_may_be_said(tmp_path: Path):
     for format, expected in formats:
         document = read_tokens(put(tmp_path, "a", "a b\n\nc d\n"), format=format)
         assert "|".join(map(" ".join, document.sentences)) == expected
+
+
+def test_invalid_tags_are_named_with_file_and_line(tmp_path: Path):
+    path = put(tmp_path, "a", "a\tB-X\n\nin\tO\nRome\tI-X\nb\tI-Y\n")
+    sentences = read_tagged(path)
+    first = f"{path}: sentence at line 3: token 2, 'Rome': I-X after O and before I-Y; BIO would"
+    assert [fault.startswith(first) for fault in invalid_tags(sentences, "BIO")] == [True, False]
+    with pytest.raises(InputError, match=r"token 2, 'Rome'.*\(tags of BIO: 2 invalid in all\)"):
+        check_tags(sentences, "BIO")
+    check_tags(sentences[:1], "BIO")

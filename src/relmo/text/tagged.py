@@ -16,7 +16,7 @@ Files may be compressed or in a zip archive, and `-` is standard input: see `rea
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +27,16 @@ from relmo.text.corpora import PathLike
 from relmo.text.layouts import Column, Found, JsonLines, Layout, Lines
 from relmo.text.sources import Source, read_source, suffix
 
-__all__ = ["Document", "Format", "TaggedSentence", "read_tagged", "read_tokens", "write_tagged"]
+__all__ = [
+    "Document",
+    "Format",
+    "TaggedSentence",
+    "check_tags",
+    "invalid_tags",
+    "read_tagged",
+    "read_tokens",
+    "write_tagged",
+]
 
 Format = Literal["conll", "conllu", "csv", "jsonl", "text", "datasets"]
 _SUFFIXES: dict[str, Format] = {
@@ -183,6 +192,24 @@ def write_tagged(sentences: Iterable[TaggedSentence], path: PathLike) -> None:
                 _check_writable(cells, os.fspath(path))
                 file.write("\t".join(cells) + "\n")
             file.write("\n")
+
+
+def invalid_tags(sentences: Iterable[TaggedSentence], scheme: spans.Scheme) -> Iterator[str]:
+    """The tags that a scheme does not allow, with file and line; see `spans.invalid`."""
+    for sentence in sentences:
+        for fault in spans.invalid(sentence.tags, scheme):
+            yield f"{sentence.where(fault.position)}: {fault.message}"
+
+
+def check_tags(sentences: Iterable[TaggedSentence], scheme: spans.Scheme) -> None:
+    """Take no tags but such as a scheme allows; whoever reads on without has conlleval's reading.
+
+    Raises:
+        InputError: a tag is invalid: the first is named, and how many there are.
+    """
+    faults = list(invalid_tags(sentences, scheme))
+    if faults:
+        raise InputError(f"{faults[0]} (tags of {scheme}: {len(faults)} invalid in all)")
 
 
 def _from_dataset(place: str, token: Column, tag: Column) -> list[TaggedSentence]:
