@@ -31,6 +31,7 @@ __all__ = [
     "NCandidates",
     "Optimizer",
     "Out",
+    "Patience",
     "PoolBatches",
     "Precision",
     "Resume",
@@ -75,6 +76,13 @@ SaveEverySteps = Annotated[
 ValidateEverySteps = Annotated[
     int,
     typer.Option(metavar="N", help="Steps between validations."),
+]
+Patience = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Validations in a row without a better perplexity that end the run; 0: none do.",
+    ),
 ]
 ValidTokens = Annotated[
     int,
@@ -201,7 +209,10 @@ def closing(result: "Result", out: Path) -> str:
         return f"{out}: stopped and saved after {seen}; go on with --resume"
     if result.best is None:
         return f"{out / 'last'}: {seen}"
-    return f"{out / 'best'}: {seen}, validation perplexity {result.best:.2f}"
+    line = f"{out / 'best'}: {seen}, validation perplexity {result.best:.2f}"
+    if result.ended_early:
+        line += f" at step {result.best_step:,}; ended early, as none after it was better"
+    return line
 
 
 @contextmanager

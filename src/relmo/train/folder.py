@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,15 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"cannot write '{path}': {error.strerror}") from error
 
-    def drop_later_metrics(self, step: int) -> None:
-        """Leave out lines of steps that will be done again."""
-        kept = [line + "\n" for line, measures in self._metrics() if measures["step"] <= step]
+    def drop_later_metrics(self, n_lines: int | None) -> int:
+        """Keep the first lines, those of the checkpoint's progress; returns how many there are.
+
+        Steps do not tell: after a roll back they were done twice.
+        """
+        kept = [line + "\n" for line, _ in islice(self._metrics(), n_lines)]
         with replacing_file(self.path / METRICS) as aside:
             aside.write_text("".join(kept), encoding="utf-8")
+        return len(kept)
 
     def validations(self) -> list[dict[str, Any]]:
         """The measures of every validation so far."""
