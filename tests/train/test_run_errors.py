@@ -180,6 +180,14 @@ def test_a_model_with_a_lexicon_is_not_trained(corpora: Corpora, tmp_path: Path)
         )))  # fmt: skip
 
 
+def test_patience_needs_held_out_sentences(corpora: Corpora, tmp_path: Path):
+    with pytest.raises(ConfigError, match="--patience 2: needs held-out sentences, --valid"):
+        corpora.train(tmp_path / "run", config(patience=2), valid=None)
+    with pytest.raises(ConfigError, match="--patience must be at least 0, got -1"):
+        config(patience=-1)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_vocabulary_must_hold_the_specials_and_fit_a_word_model(corpora: Corpora, tmp_path: Path):
     with pytest.raises(FormatError, match="no '<S>' among"):
         corpora.train(tmp_path / "run", config(), vocab=Vocabulary(["</S>", "<UNK>", "w1"]))
