@@ -23,6 +23,7 @@ from tests.train.helpers import (
     VOCAB,
     WORD_MODEL,
     Corpora,
+    assert_same_run,
     assert_tidy,
     config,
     random_sentences,
@@ -279,6 +280,24 @@ def test_metrics_that_cannot_be_written_are_an_error(corpora: Corpora, tmp_path:
 
     with pytest.raises(RelmoError, match=r"cannot write '.*metrics\.jsonl': Is a directory"):
         corpora.train(tmp_path / "run", config(), on_progress=in_the_way)
+
+
+def test_a_checkpoint_that_a_kill_left_without_its_name_is_taken_up(
+    corpora: Corpora, tmp_path: Path
+):
+    out = tmp_path / "run"
+    corpora.train(out, config(max_steps=10))
+    whole = out / ".last.0123456789ab.aside"
+    (out / "last").rename(whole)
+    (out / "best").rename(out / ".best.0123456789ab.aside")
+    shutil.copytree(whole, out / ".last.ba9876543210.aside")  # newer, and cut off
+    truncate(out / ".last.ba9876543210.aside" / "training.pt")
+    with pytest.raises(InputError, match="holds a training run"):
+        corpora.train(out, config())
+    corpora.train(out, config(), resume=True)
+    corpora.train(tmp_path / "whole", config())
+    assert_same_run(out, tmp_path / "whole")
+    assert_tidy(out)
 
 
 def test_a_start_removes_what_a_killed_process_left_half_written(corpora: Corpora, tmp_path: Path):
