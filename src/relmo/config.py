@@ -281,7 +281,7 @@ class LayerMix:
 
 def tail_width(projection_dim: int, number: int) -> int:
     """Width of tail `number` of an adaptive softmax, from 0: a quarter of what is before it."""
-    return max(1, projection_dim // 4 ** (number + 1))
+    return max(1, projection_dim >> 2 * (number + 1))
 
 
 _KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {

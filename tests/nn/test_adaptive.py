@@ -37,7 +37,7 @@ def batch(n: int = N, highest: int = V) -> tuple[Tensor, Tensor]:
 
 
 def of_torch(adaptive: AdaptiveSoftmax) -> nn.AdaptiveLogSoftmaxWithLoss:
-    """torch's own, whose tails have no bias, with the same weights."""
+    """Torch's own, whose tails have no bias, with the same weights."""
     module = nn.AdaptiveLogSoftmaxWithLoss(DIM, V, list(CUTOFFS), div_value=4.0, head_bias=True)
     with torch.no_grad():
         module.head.weight.copy_(adaptive.head.weight)

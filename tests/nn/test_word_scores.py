@@ -42,9 +42,7 @@ def test_each_is_the_brute_force_one(scale: float):
 @pytest.mark.usefixtures("_blocks")
 def test_words_that_are_all_alike_have_rank_1_and_the_logarithm_of_their_number():
     x, _, _, targets = batch()
-    found = word_scores(
-        [Part(0, x, torch.zeros(V, DIM), torch.full((V,), 3.0))], targets
-    )
+    found = word_scores([Part(0, x, torch.zeros(V, DIM), torch.full((V,), 3.0))], targets)
     expected = torch.full((N,), V).float().log()
     torch.testing.assert_close(found.surprisal, expected, **CLOSE)
     torch.testing.assert_close(found.entropy, expected, **CLOSE)

@@ -5,8 +5,9 @@ own, from an input projected down to a share of the width. It is exact, and a ro
 all words of one tail at most: the sum of all probabilities is 1, without a sample.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -72,9 +73,7 @@ class AdaptiveSoftmax(nn.Module):
             x = x.float()
             tails = self._tails(targets)
             loss = self.head.full_loss(x, self._in_head(targets, tails))
-            for number, tail in enumerate(self.tails):
-                rows = (tails == number).nonzero()[:, 0]
-                own = targets[rows] - self.cutoffs[number]
+            for tail, rows, own in self._by_tail(targets, tails):
                 loss = loss + len(rows) / len(x) * tail.full_loss(x[rows] @ tail.projection, own)
         return loss
 
@@ -85,15 +84,19 @@ class AdaptiveSoftmax(nn.Module):
         """Of each target over the whole vocabulary, in nats, without a graph: (N,)."""
         tails = self._tails(targets)
         found = self.head.negative_log_likelihood(x, self._in_head(targets, tails))
-        for number, tail in enumerate(self.tails):
-            rows = (tails == number).nonzero()[:, 0]
-            own = targets[rows] - self.cutoffs[number]
+        for tail, rows, own in self._by_tail(targets, tails):
             found[rows] += tail.negative_log_likelihood(x[rows] @ tail.projection, own)
         return found
 
     def _tails(self, targets: Tensor) -> Tensor:
         """The number of each target's tail, -1 where it is in the head."""
         return torch.stack([targets >= cutoff for cutoff in self.cutoffs]).sum(0) - 1
+
+    def _by_tail(self, targets: Tensor, tails: Tensor) -> Iterator[tuple["_Tail", Tensor, Tensor]]:
+        """Each tail, the rows whose target is in it, and what it has to predict there."""
+        for number, tail in enumerate(self.tails):
+            rows = (tails == number).nonzero()[:, 0]
+            yield cast("_Tail", tail), rows, targets[rows] - self.cutoffs[number]
 
     def _in_head(self, targets: Tensor, tails: Tensor) -> Tensor:
         """What the head has to predict: the word, or behind all words its tail."""

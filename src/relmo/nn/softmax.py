@@ -126,7 +126,8 @@ class Softmax(nn.Module):
         with torch.no_grad():
             bias = self.bias[:, 0].contiguous()
             truth = (x * self.weight[targets]).sum(1) + bias[targets]
-            return log_total(x, self.weight, bias) - truth
+            total: Tensor = log_total(x, self.weight, bias)
+            return total - truth
 
 
 def stored(softmax: nn.Module) -> dict[str, Tensor]:
