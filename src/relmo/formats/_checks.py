@@ -194,13 +194,14 @@ def softmax_shapes(
     if "head.weight" not in found:
         yield from (("weight", (n_words, p)), ("bias", (n_words,)))
         return
-    n_tails = max(1, sum(name.startswith("tails.") for name in found) // 3)
+    # Three tensors a tail: one missing or too many is then said to be just that.
+    n_tails = max(1, (sum(name.startswith("tails.") for name in found) + 1) // 3)
     n_head = max(n_tails + 1, (*found["head.weight"], 0)[0])  # each tail is a row of it too
     yield from (("head.weight", (n_head, p)), ("head.bias", (n_head,)))
     left = n_words - (n_head - n_tails)
     for number in range(n_tails):
         width, is_last = tail_width(p, number), number == n_tails - 1
-        n = left if is_last else (*found.get(f"tails.{number}.weight", ()), 0)[0]
+        n = max(1, left if is_last else (*found.get(f"tails.{number}.weight", ()), 1)[0])
         left -= n
         yield f"tails.{number}.projection", (p, width)
         yield from ((f"tails.{number}.weight", (n, width)), (f"tails.{number}.bias", (n,)))

@@ -19,6 +19,7 @@ __all__ = ["WordVectors", "read"]
 
 _MOST_DIM = 100_000
 _MOST_WORD_BYTES = 2**16
+_BEGINNING_BYTES = 2**16
 _NOT_TEXT = frozenset(range(32)) - frozenset(b"\t\n\r")
 
 
@@ -87,7 +88,7 @@ _Vectors = Iterator[tuple[str, str, _Numbers]]
 
 def _beginning(path: Path) -> tuple[tuple[int, int] | None, bool]:
     """Number and width of the vectors where the first line says it, and whether it is binary."""
-    start = next(chunks(path), b"")
+    start = _first(chunks(path))
     if not start:
         raise InputError(f"{path}: is empty, expected word vectors")
     first, _, rest = start.partition(b"\n")
@@ -96,6 +97,14 @@ def _beginning(path: Path) -> tuple[tuple[int, int] | None, bool]:
         return None, False
     n_words, dim = map(int, fields)
     return (n_words, dim), not _NOT_TEXT.isdisjoint(rest)
+
+
+def _first(pieces: Iterator[bytes]) -> bytes:
+    """The beginning of a file, of which a compressed one may give little at a time."""
+    start = b""
+    while len(start) < _BEGINNING_BYTES and (piece := next(pieces, b"")):
+        start += piece
+    return start
 
 
 def _check_dim(found: int, expected: int | None, where: object) -> None:
@@ -154,7 +163,7 @@ def _parsed(
 
 def _binary(path: Path, n_words: int, dim: int) -> _Vectors:
     pieces = chunks(path)
-    data, at = next(pieces, b"").partition(b"\n")[2], 0
+    data, at = _first(pieces).partition(b"\n")[2], 0
     for number in range(1, n_words + 1):
         where = f"{path}: word {number} of {n_words}"
         while (end := data.find(b" ", at)) < 0 or len(data) < end + 1 + 4 * dim:
