@@ -160,7 +160,7 @@ class _CrossEntropy(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             n = len(x)
-            ctx.n = max(1, n)  # of no row: a loss and gradients of zero
+            divisor = max(1, n)  # of no row: a loss and gradients of zero
             classes = weight if drawn is None else weight[drawn]
             class_bias = bias if drawn is None else bias[drawn]
             multiply = Product(classes.t(), class_bias.contiguous())
@@ -187,7 +187,8 @@ class _CrossEntropy(torch.autograd.Function):
             d_weight.index_add_(0, targets, d_true[:, None] * x)
             d_bias.index_add_(0, targets, d_true)
         ctx.save_for_backward(d_x, d_weight, d_bias)
-        return (loss / ctx.n).float()
+        ctx.n = divisor
+        return (loss / divisor).float()
 
     @staticmethod
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
