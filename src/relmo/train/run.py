@@ -131,6 +131,8 @@ class TrainingRun:
             fill(self.model, initial)
             # The perplexity before: of a softmax that has to be learned first, once it is.
             self.baseline_step = config.softmax_steps if initial.softmax is None else 0
+        elif config.word_vectors is not None and not self.folder.holds_run():
+            self.vectors = fill_words(self.model, config.word_vectors, self.vocab)
         self.model.to(device)
         self.batches: Batches = self._batches(corpus)
         self.candidates = CandidateSampler(len(self.vocab), config.n_candidates, config.seed)
@@ -184,8 +186,6 @@ class TrainingRun:
         """
         self.folder.check(resume)
         if not self.folder.holds_run():
-            if self.config.word_vectors is not None:
-                self.vectors = fill_words(self.model, self.config.word_vectors, self.vocab)
             self.folder.start(self._description())
             return None
         self._check_continues()
