@@ -195,7 +195,9 @@ def softmax_shapes(
         yield from (("weight", (n_words, p)), ("bias", (n_words,)))
         return
     # Three tensors a tail: one missing or too many is then said to be just that.
-    n_tails = max(1, (sum(name.startswith("tails.") for name in found) + 1) // 3)
+    kinds = (".projection", ".weight", ".bias")
+    n = sum(name.startswith("tails.") and name.endswith(kinds) for name in found)
+    n_tails = max(1, (n + 1) // 3)
     n_head = max(n_tails + 1, (*found["head.weight"], 0)[0])  # each tail is a row of it too
     yield from (("head.weight", (n_head, p)), ("head.bias", (n_head,)))
     left = n_words - (n_head - n_tails)
