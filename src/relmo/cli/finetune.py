@@ -69,6 +69,7 @@ def finetune(  # noqa: PLR0913 - each is a flag
     pool_batches: runs.PoolBatches = 100,
     unroll_steps: runs.UnrollSteps = 20,
     softmax: runs.Softmax = "sampled",
+    cutoffs: runs.Cutoffs = "",
     n_candidates: runs.NCandidates = 1024,
     optimizer: runs.Optimizer = "adamw",
     learning_rate: runs.LearningRate = 1e-3,
@@ -78,6 +79,7 @@ def finetune(  # noqa: PLR0913 - each is a flag
     gradient_scale: runs.GradientScale = 1.0,
     clip_norm: runs.ClipNorm = 1.0,
     dropout: runs.Dropout = 0.1,
+    dropout_kind: runs.DropoutKind = "plain",
     precision: runs.Precision = "float32",
     device: runs.Device = "cpu",
 ) -> None:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchTokens",
     "ClipNorm",
+    "Cutoffs",
     "Decay",
     "Device",
     "Dropout",
+    "DropoutKind",
     "GradientScale",
     "LearningRate",
     "Mode",
@@ -122,7 +124,18 @@ UnrollSteps = Annotated[
 ]
 Softmax = Annotated[
     str,
-    typer.Option(metavar="sampled|full", help="The training loss."),
+    typer.Option(
+        metavar="sampled|full|adaptive",
+        help="The training loss: a sample of the words, all of them, or the adaptive softmax.",
+    ),
+]
+Cutoffs = Annotated[
+    str,
+    typer.Option(
+        metavar="N,N,...",
+        help="Adaptive softmax: ranks with which its tails begin.",
+        show_default="2000,20000, if the vocabulary is large",
+    ),
 ]
 NCandidates = Annotated[
     int,
@@ -160,6 +173,13 @@ Dropout = Annotated[
     float,
     typer.Option(metavar="X", help="Share zeroed of each LSTM layer's input."),
 ]
+DropoutKind = Annotated[
+    str,
+    typer.Option(
+        metavar="plain|variational",
+        help="Anew at each step, or the same at each step of a batch's row.",
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(metavar="float32|bfloat16", help="Of the matrix products in training."),
@@ -175,7 +195,21 @@ def settings(given: Mapping[str, Any]) -> dict[str, Any]:
     from relmo.train.config import TrainConfig
 
     names = {field.name for field in fields(TrainConfig) if field.name != "model"}
-    return {name: given[name] for name in names & given.keys()}
+    found = {name: given[name] for name in names & given.keys()}
+    if "cutoffs" in found:
+        found["cutoffs"] = _numbers(found["cutoffs"], "--cutoffs")
+    return found
+
+
+def _numbers(text: str, flag: str) -> tuple[int, ...]:
+    """Of "2000,20000"; none of "".
+
+    A tuple, as a run's settings hold it.
+    """
+    try:
+        return tuple(map(int, filter(None, text.split(","))))
+    except ValueError as error:
+        raise InputError(f"{flag}: expected numbers such as 2000,20000, got {text!r}") from error
 
 
 def words(given: Mapping[str, Any], text: "Corpus") -> "Vocabulary | None":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relmo.cli import corpus, runs
+from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
     from relmo.train.config import TrainConfig
@@ -32,6 +33,22 @@ def train(  # noqa: PLR0913 - each is a flag
             help="Shape of the model.",
         ),
     ] = "mini",
+    reads: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            metavar="characters|words",
+            help="What it reads of a word: its characters, or which word of the vocabulary it is.",
+        ),
+    ] = "characters",
+    word_vectors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Word vectors of word2vec or GloVe to start from, as wide as the projection.",
+            show_default="random",
+        ),
+    ] = None,
     vocab: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +71,11 @@ def train(  # noqa: PLR0913 - each is a flag
     pool_batches: runs.PoolBatches = 100,
     unroll_steps: runs.UnrollSteps = 20,
     softmax: runs.Softmax = "sampled",
+    cutoffs: runs.Cutoffs = "",
+    tied: Annotated[
+        bool,
+        typer.Option("--tied", help="One matrix is the word embedding and the softmax's weight."),
+    ] = False,
     n_candidates: runs.NCandidates = 1024,
     optimizer: runs.Optimizer = "adamw",
     learning_rate: runs.LearningRate = 2e-3,
@@ -63,6 +85,7 @@ def train(  # noqa: PLR0913 - each is a flag
     gradient_scale: runs.GradientScale = 1.0,
     clip_norm: runs.ClipNorm = 1.0,
     dropout: runs.Dropout = 0.1,
+    dropout_kind: runs.DropoutKind = "plain",
     precision: runs.Precision = "float32",
     lstm_dim: Annotated[
         int | None, typer.Option(metavar="N", help="Instead of the preset's LSTM width.")
@@ -81,17 +104,22 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.train import run
 
+    # What contradicts itself is said now, before the words are known.
     config = _config(given)
     text = corpus.read(files, field, tokenizer)
     held_out = None if valid is None else corpus.read([valid], field, tokenizer)
     corpus.check_apart(files, out, text, held_out)
     words = runs.words(given, text)
+    if reads == "words":
+        words = words or run.vocabulary(text, out)
+        config = replace(config, model=replace(config.model, n_words=len(words)))
     with runs.stop_on_signals() as received, runs.display() as show:
         result = run.train(
             text, held_out, out, config,
             vocab=words, resume=resume, device=runs.device(device),
             should_stop=lambda: bool(received), on_progress=show,
         )  # fmt: skip
+    _say_found(out)
     print(runs.closing(result, out))
     if result.stopped:
         raise typer.Exit(128 + received[0])
@@ -102,4 +130,17 @@ def _config(given: dict[str, Any]) -> "TrainConfig":
 
     shape = preset(given["preset"])
     other = {name: given[name] for name in ("lstm_dim", "projection_dim") if given[name]}
+    if given["reads"] not in ("characters", "words"):
+        raise ConfigError(f"--input must be one of characters, words, got {given['reads']!r}")
+    if given["reads"] == "words":
+        other |= {"char_cnn": None, "n_words": 1}
     return TrainConfig(model=replace(shape, **other), **runs.settings(given))
+
+
+def _say_found(out: Path) -> None:
+    """How many words a file of word vectors had."""
+    from relmo.train.folder import RunFolder
+
+    found = RunFolder(out).description().get("word_vectors")
+    if found is not None:
+        print(f"{found['file']}: {found['found']:,} of {found['words']:,} words found")

@@ -29,6 +29,7 @@ __all__ = [
     "MAX_LINE_BYTES",
     "Corpus",
     "PathLike",
+    "chunks",
     "content",
     "lines",
     "read_sentences",
@@ -83,7 +84,7 @@ def content(path: PathLike, most: int) -> bytes:
         MissingExtraError: a .zst file and no zstandard.
     """
     path, parts, size = Path(path), [], 0
-    for chunk in _chunks(path):
+    for chunk in chunks(path):
         parts.append(chunk)
         size += len(chunk)
         if size > most:
@@ -191,16 +192,16 @@ def _cut(text: str) -> Iterator[str]:
 def _byte_lines(path: Path) -> Iterator[bytes]:
     """Lines without what ends them, and without the byte order mark before the first."""
     start = _BOM
-    for line in _split(_chunks(path), path):
+    for line in _split(chunks(path), path):
         yield line.removeprefix(start).rstrip(b"\r")
         start = b""
 
 
-def _split(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
+def _split(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
     """Cut chunks at line feeds; text after the last one is a line too."""
     parts: list[bytes] = []  # of the line being read
     size, number = 0, 1
-    for chunk in chunks:
+    for chunk in pieces:
         first, *others = chunk.split(b"\n")
         parts.append(first)
         size += len(first)
@@ -218,8 +219,8 @@ def _split(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    """The decompressed bytes of a file, at most `_CHUNK_BYTES` at a time."""
+def chunks(path: Path) -> Iterator[bytes]:
+    """The decompressed bytes of a file, at most `_CHUNK_BYTES` at a time; see `lines`."""
     suffix = path.suffix.lower()
     try:
         if suffix == ".zst":

@@ -14,8 +14,10 @@ from relmo.errors import ConfigError, FormatError, InputError, TrainingError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.formats.verify import parameters_sha256
+from relmo.nn.adaptive import default_cutoffs
 from relmo.nn.bilm import BiLMState
 from relmo.nn.lstm import LSTMState
+from relmo.nn.softmax import stored
 from relmo.text.corpora import Corpus, PathLike
 from relmo.text.tokenizers import name_of
 from relmo.text.vocab import Vocabulary
@@ -26,6 +28,7 @@ from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
 from relmo.train.objective import CandidateSampler, LanguageModel
 from relmo.train.optimizers import OptimizerGroup, clip_gradient, learning_rate
+from relmo.train.start import fill, fill_words
 
 __all__ = ["LAST", "Files", "TrainingRun", "train", "vocabulary"]
 
@@ -128,12 +131,17 @@ class TrainingRun:
         """The run before its first step."""
         config, initial = self.config, self._begin_with
         torch.manual_seed(config.seed)
-        self.model = LanguageModel(config.model, len(self.vocab), config.dropout)
+        self.model = self._model()
+        self.vectors: dict[str, Any] | None = None  # what was found of the file of word vectors
         self.baseline_step: int | None = None
         if initial is not None:
-            self._fill(initial)
+            if config.word_vectors is not None:
+                raise ConfigError("--word-vectors: the model to start from has its own")
+            fill(self.model, initial)
             # The perplexity before: of a softmax that has to be learned first, once it is.
             self.baseline_step = config.softmax_steps if initial.softmax is None else 0
+        elif config.word_vectors is not None and not self.folder.holds_run():
+            self.vectors = fill_words(self.model, config.word_vectors, self.vocab)
         self.model.to(self.device)
         self.batches: Batches = self._batches(self.corpus)
         self.candidates = CandidateSampler(len(self.vocab), config.n_candidates, config.seed)
@@ -141,11 +149,23 @@ class TrainingRun:
         self.optimizers = self._optimizers()
         self.model.train()
 
+    def _model(self) -> LanguageModel:
+        config, n_words = self.config, len(self.vocab)
+        cutoffs = None
+        if config.softmax == "adaptive":
+            cutoffs = config.cutoffs or default_cutoffs(n_words)
+        return LanguageModel(
+            config.model, n_words, config.dropout,
+            variational=config.dropout_kind == "variational", cutoffs=cutoffs, tied=config.tied,
+        )  # fmt: skip
+
     def _optimizers(self) -> OptimizerGroup:
         config = self.config
         is_sparse = config.softmax == "sampled"
-        softmax = list(self.model.softmax.parameters())
-        dense = [*self.model.bilm.parameters(), *([] if is_sparse else softmax)]
+        # A tied weight is the embedding's too, and its gradient is no longer sparse.
+        bilm = dict.fromkeys(self.model.bilm.parameters())
+        softmax = [p for p in self.model.softmax.parameters() if p not in bilm]
+        dense = [*bilm, *([] if is_sparse else softmax)]
         shares = {
             parameter: config.layer_decay**depth
             for depth, parameters in enumerate(self.model.parameters_by_depth())
@@ -266,10 +286,7 @@ class TrainingRun:
             config=self.config.model,
             tensors={k: v.detach().cpu() for k, v in self.model.bilm.state_dict().items()},
             vocab=self.vocab,
-            softmax={
-                "weight": self.model.softmax.weight.detach().cpu(),
-                "bias": self.model.softmax.bias.detach()[:, 0].cpu(),
-            },
+            softmax={k: v.detach().cpu() for k, v in stored(self.model.softmax).items()},
             card=None,
             format=relmo_format.NAME,
             source=self.folder.path,
@@ -294,6 +311,7 @@ class TrainingRun:
         return {
             "config": self.config.to_dict(),
             **({} if self.initial is None else {"from": self.initial}),
+            **({} if self.vectors is None else {"word_vectors": self.vectors}),
             "files": [str(path) for path in self.corpus.paths],
             "bytes": [path.stat().st_size for path in self.corpus.paths],
             "field": self.corpus.field,
@@ -311,6 +329,7 @@ class TrainingRun:
                 f"{source}: the model to start from: expected {_shown(before)} as the run was "
                 f"started, got {_shown(now)}; resume with that, or start in another folder"
             )
+        self.vectors = started.get("word_vectors")
         self.config.check_continues(TrainConfig.from_dict(started["config"], source), source)
         here = self._description()
         names = ([Path(path).name for path in run["files"]] for run in (started, here))
@@ -330,20 +349,15 @@ class TrainingRun:
             raise FormatError(f"{self.folder.path / LAST}: another model than in {RUN}")
         if checkpoint.vocab != self.vocab:
             raise InputError(f"{self.folder.path}: the run to resume has another vocabulary")
-        self._fill(checkpoint)
+        try:
+            fill(self.model, checkpoint)
+        except ConfigError as error:
+            raise FormatError(f"{self.folder.path / LAST}: {error}") from error
         try:
             return self._load_state(saved)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             where = self.folder.path / LAST
             raise FormatError(f"{where}: training.pt is not of this run: {error!r}") from error
-
-    @torch.no_grad()
-    def _fill(self, checkpoint: Checkpoint) -> None:
-        """Take its parameters, and those of its softmax where it has one."""
-        self.model.bilm.load_state_dict(checkpoint.tensors)
-        if checkpoint.softmax is not None:
-            self.model.softmax.weight.copy_(checkpoint.softmax["weight"])
-            self.model.softmax.bias.copy_(checkpoint.softmax["bias"][:, None])
 
     def _load_state(self, saved: dict[str, Any]) -> dict[str, Any]:
         self.optimizers.load_state_dict(saved["optimizers"])
