@@ -91,6 +91,7 @@ def test_a_damaged_run_file_is_an_error_that_names_it(values: dict[str, Any], me
 OTHER: dict[str, Any] = {
     "mode": "stream",
     "batch_tokens": 45,
+    "parts": 2,
     "pool_batches": 7,
     "unroll_steps": 4,
     "softmax": "full",

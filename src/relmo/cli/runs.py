@@ -31,6 +31,7 @@ __all__ = [
     "NCandidates",
     "Optimizer",
     "Out",
+    "Parts",
     "PoolBatches",
     "Precision",
     "Resume",
@@ -47,8 +48,10 @@ __all__ = [
     "closing",
     "device",
     "display",
+    "exit_code",
     "settings",
     "stop_on_signals",
+    "tell",
     "words",
 ]
 
@@ -99,6 +102,14 @@ Mode = Annotated[
 BatchTokens = Annotated[
     int,
     typer.Option(metavar="N", help="Predictions a direction and step."),
+]
+Parts = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Equal parts of these, computed one after another in the memory of one, or shared out "
+        "among the processes of torchrun.",
+    ),
 ]
 PoolBatches = Annotated[
     int,
@@ -187,11 +198,26 @@ def device(name: str) -> str:
     """Of that name, if there is one."""
     import torch
 
+    from relmo.train.distributed import own_device
+
     try:
-        torch.empty(0, device=name)
+        torch.empty(0, device=own_device(name))
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
     return name
+
+
+def tell(*lines: str) -> None:
+    """Print them, one process for all of a run."""
+    from relmo.train.distributed import is_first
+
+    if is_first():
+        print(*lines, sep="\n")
+
+
+def exit_code(received: list[int]) -> int:
+    """Of a run that was stopped by a signal, perhaps one that another of its processes got."""
+    return 128 + (received[0] if received else signal.SIGTERM)
 
 
 def closing(result: "Result", out: Path) -> str:
@@ -225,7 +251,15 @@ def stop_on_signals() -> Iterator[list[int]]:
 
 @contextmanager
 def display() -> Iterator[Callable[["Progress"], None]]:
-    """A progress bar on a terminal, elsewhere a line every half minute, on standard error."""
+    """A progress bar on a terminal, elsewhere a line every half minute, on standard error.
+
+    One process shows it for all of a run.
+    """
+    from relmo.train.distributed import is_first
+
+    if not is_first():
+        yield lambda _: None
+        return
     if not sys.stderr.isatty():
         yield _LineDisplay()
         return
