@@ -233,13 +233,16 @@ def closing(result: "Result", out: Path) -> str:
 @contextmanager
 def stop_on_signals() -> Iterator[list[int]]:
     """The first Ctrl-C or SIGTERM is noted in the list; a second one interrupts at once."""
+    from relmo.train.distributed import is_first
+
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         for kind, handler in earlier.items():
             signal.signal(kind, handler)
-        print("relmo: saving before stopping; once more to stop at once", file=sys.stderr)
+        if is_first():
+            print("relmo: saving before stopping; once more to stop at once", file=sys.stderr)
 
     earlier = {kind: signal.signal(kind, note) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -143,7 +143,8 @@ def own_device(device: str | torch.device) -> torch.device:
 def joined(n_parts: int, device: torch.device) -> Iterator[Processes]:
     """Meet the other processes that torchrun has started, for the time of a run.
 
-    Where torch.distributed is initialised already, with a backend for the CPU, that is used.
+    Where torch.distributed is initialised already, with a backend for the CPU, that is used. It
+    stays so until the process ends: torchrun's processes can meet only once.
 
     Args:
         n_parts: of a batch, to be shared out.
@@ -169,5 +170,3 @@ def joined(n_parts: int, device: torch.device) -> Iterator[Processes]:
         _together(lambda: dist.init_process_group(backend))
     yield Processes(rank, size)
     _together(dist.barrier)  # what the first one writes is written
-    if not is_ready:
-        dist.destroy_process_group()
