@@ -47,7 +47,7 @@ class Processes:
         if self.size == 1:
             return list(numbers)
         total = torch.tensor(numbers, dtype=torch.float64)
-        _together(lambda: dist.all_reduce(total))
+        _all_reduce(total)
         return total.tolist()
 
     def any(self, flag: bool) -> bool:
@@ -73,7 +73,7 @@ class Processes:
             if gradient.is_sparse:
                 parameter.grad = self._sum_sparse(gradient.coalesce())
             else:
-                _together(lambda gradient=gradient: dist.all_reduce(gradient))
+                _all_reduce(gradient)
 
     def _sum_sparse(self, gradient: Tensor) -> Tensor:
         """Of the rows that any process has; gathered, as NCCL adds up no sparse tensors."""
@@ -102,6 +102,11 @@ class Processes:
 
 ALONE = Processes()
 """A run of one process."""
+
+
+def _all_reduce(tensor: Tensor) -> None:
+    """Make it the sum of those of all processes."""
+    _together(lambda: dist.all_reduce(tensor))
 
 
 def _together(operation: Callable[[], Any]) -> None:
