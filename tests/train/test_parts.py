@@ -24,6 +24,7 @@ from tests.train.helpers import (
     as_words,
     assert_same_run,
     config,
+    metrics,
     random_sentences,
     training_state,
     write,
@@ -45,7 +46,7 @@ def test_the_gradient_of_a_step_is_the_mean_of_its_parts(
     run = a_run(corpora, tmp_path / "run", mode=mode, softmax=softmax, dropout=0.0, parts=2)
     model, parts = copy.deepcopy(run.model), copy.deepcopy(run.parts)
     monkeypatch.setattr(run.optimizers, "step", lambda rate: None)  # the gradients stay
-    measures = run.step(1)
+    measures = run.step(1, 1.0)
     losses = [part.losses(model) for part in parts]
     mean = sum(0.5 * (forward + backward) for forward, backward, _ in losses) / 2
     assert isinstance(mean, torch.Tensor)
@@ -102,7 +103,7 @@ def test_each_line_is_read_once_an_epoch_over_all_parts(
 def test_a_step_reads_as_many_predictions_whatever_the_parts(corpora: Corpora, tmp_path: Path):
     for n_parts in (1, 2, 4):
         run = a_run(corpora, tmp_path / "run", parts=n_parts)
-        assert run.step(1)["tokens"] == 40
+        assert run.step(1, 1.0)["tokens"] == 40
         rows = [as_words(part.batches.next())[0] for part in run.parts]
         assert [len(each) for each in rows] == [8 // n_parts] * n_parts
 
@@ -112,3 +113,14 @@ def test_more_parts_than_lines_are_an_error(corpora: Corpora, tmp_path: Path, mo
     few = write(tmp_path / "few.txt", HELD_OUT[:3], blanks=3)  # a part of 4 has them all
     with pytest.raises(InputError, match=r"few\.txt: no usable line among those of part 2 of 4; "):
         corpora.train(tmp_path / "run", config(mode=mode, parts=4), files=few)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_run_of_several_parts_goes_on_on_a_gpu_in_bfloat16(corpora: Corpora, tmp_path: Path):
+    settings = config(mode="stream", dropout=0.2, max_steps=8, parts=2, precision="bfloat16")
+    corpora.train(tmp_path / "whole", settings, device="cuda")
+    corpora.train(tmp_path / "pieces", settings, device="cuda", should_stop=after(3))
+    corpora.train(tmp_path / "pieces", settings, device="cuda", resume=True)
+    pairs = zip(metrics(tmp_path / "pieces"), metrics(tmp_path / "whole"), strict=True)
+    for line, expected in pairs:
+        assert line.get("loss") == pytest.approx(expected.get("loss"), rel=1e-2)

@@ -19,7 +19,7 @@ from relmo.train import loop, shuffled
 from relmo.train.config import TrainConfig
 from relmo.train.loop import Progress
 from relmo.train.run import train
-from tests.train.helpers import VOCAB, after
+from tests.train.helpers import VOCAB, after, breaking
 
 RANK = os.environ["RANK"]
 FOLDER = Path(sys.argv[1])
@@ -50,6 +50,8 @@ def run_all() -> None:
     for n in (2, 3, 99):
         run("stopped", settings["sampled"], resume=True,
             should_stop=after(n) if RANK == "1" else lambda: False)  # fmt: skip
+    with breaking(part=1, step=4):
+        run("rolled back", settings["sampled"])
     sys.argv = ["relmo", *settings["command"]]
     with suppress(SystemExit):
         main.run()

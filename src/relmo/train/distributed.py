@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from relmo.errors import ConfigError, TrainingError
+from relmo.errors import ConfigError, ProcessError
 
 __all__ = ["ALONE", "Processes", "is_first", "joined", "own_device"]
 
@@ -113,12 +113,12 @@ def _together(operation: Callable[[], Any]) -> None:
     """Do what all processes do at once.
 
     Raises:
-        TrainingError: one of them is gone.
+        ProcessError: one of them is gone.
     """
     try:
         operation()
     except RuntimeError as error:
-        raise TrainingError(
+        raise ProcessError(
             "another process of the run has failed, ended or does not answer (its own message "
             "says why); the last checkpoint stands, go on with --resume"
         ) from error
@@ -157,7 +157,7 @@ def joined(n_parts: int, device: torch.device) -> Iterator[Processes]:
 
     Raises:
         ConfigError: the parts cannot be shared out evenly.
-        TrainingError: the others cannot be met.
+        ProcessError: the others cannot be met.
     """
     is_ready = dist.is_available() and dist.is_initialized()
     rank, size = (dist.get_rank(), dist.get_world_size()) if is_ready else _launched()

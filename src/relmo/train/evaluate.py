@@ -62,7 +62,7 @@ def perplexity(
 
     Raises:
         InputError: there is no sentence.
-        TrainingError: another process is gone.
+        ProcessError: another process is gone.
     """
     was_training = model.training
     model.eval()

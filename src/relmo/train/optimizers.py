@@ -84,11 +84,6 @@ class OptimizerGroup:
             # What autograd made needs no check; where nothing is said of it, torch warns.
             with torch.sparse.check_sparse_tensor_invariants(False):  # type: ignore[no-untyped-call]
                 optimizer.step()
-        self.zero_grad()
-
-    def zero_grad(self) -> None:
-        """Drop the gradients."""
-        for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:

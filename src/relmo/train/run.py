@@ -61,9 +61,12 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         InputError: a file or the folder cannot be used.
         ConfigError: the settings contradict each other or the run that is resumed.
         FormatError: the vocabulary lacks a special word, or the run to resume is damaged.
-        TrainingError: a loss, a gradient or a weight is not finite, or another process is gone;
-            the last checkpoint stands.
+        TrainingError: a loss, a gradient or a weight is not finite, again after a roll back; the
+            last checkpoint stands.
+        ProcessError: another process of the run is gone; the last checkpoint stands.
     """
+    if config.patience and valid is None:
+        raise ConfigError(f"--patience {config.patience}: needs held-out sentences, --valid")
     RunFolder(Path(out)).check(resume)
     device = own_device(device)
     with joined(config.parts, device) as processes:
@@ -74,6 +77,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
             max_steps=config.max_steps,
             save_every_steps=config.save_every_steps,
             validate_every_steps=config.validate_every_steps,
+            patience=config.patience,
             baseline_step=run.baseline_step,
             progress=progress,
             should_stop=lambda: processes.any(should_stop()),
@@ -103,8 +107,9 @@ class TrainingRun:
         processes: Processes,
         initial: Checkpoint | None,
     ) -> None:
-        self.config, self.folder, self.processes = config, RunFolder(out), processes
-        self.initial = None if initial is None else _named(initial)
+        self.config, self.folder, self.device = config, RunFolder(out), device
+        self.processes = processes
+        self.initial, self._begin_with = None if initial is None else _named(initial), initial
         corpus = self.corpus = files if isinstance(files, Corpus) else Corpus(files)
         self.valid = valid if valid is None or isinstance(valid, Corpus) else Corpus(valid)
         for _ in thinned(self.valid or (), config.valid_tokens):
@@ -120,6 +125,11 @@ class TrainingRun:
         char_cnn = config.model.char_cnn
         longest = None if char_cnn is None else char_cnn.max_characters_per_token
         self.encoder = Encoder(self.vocab, longest)
+        self._begin()
+
+    def _begin(self) -> None:
+        """The run before its first step."""
+        config, initial = self.config, self._begin_with
         torch.manual_seed(config.seed)
         self.model = LanguageModel(config.model, len(self.vocab), config.dropout)
         self.baseline_step: int | None = None
@@ -127,10 +137,10 @@ class TrainingRun:
             self._fill(initial)
             # The perplexity before: of a softmax that has to be learned first, once it is.
             self.baseline_step = config.softmax_steps if initial.softmax is None else 0
-        self.model.to(device)
+        self.model.to(self.device)
         self.parts = [
-            Part(number, corpus, self.encoder, config, device)
-            for number in processes.own(config.parts)
+            Part(number, self.corpus, self.encoder, config, self.device)
+            for number in self.processes.own(config.parts)
         ]
         self.optimizers = self._optimizers()
         self.model.train()
@@ -163,24 +173,35 @@ class TrainingRun:
         self._check_continues()
         progress = self._load()
         if self.processes.is_first:
-            self.folder.drop_later_metrics(progress["step"])
+            progress["lines"] = self.folder.drop_later_metrics(progress.get("lines"))
             self.folder.describe(self._description())
         return progress
 
-    def step(self, number: int) -> dict[str, float]:
+    def roll_back(self) -> dict[str, Any]:
+        """Take up the last checkpoint, or begin again where there is none; see `loop.Job`."""
+        if not self.folder.holds_run():
+            self._begin()
+            return {}
+        self.model.zero_grad(set_to_none=True)
+        return self._load()
+
+    def skip(self) -> None:
+        """Pass over the text of a step; see `loop.Job`."""
+        for part in self.parts:
+            part.batches.next()
+
+    def step(self, number: int, rate_share: float) -> dict[str, float]:
         """One update; see `loop.Job`."""
         config = self.config
         self.model.bilm.requires_grad_(number > config.softmax_steps)
         measures = self._add_gradients()
         if not math.isfinite(measures["loss"]):
-            self.optimizers.zero_grad()
             return measures
         self.processes.sum_gradients(self.model.parameters())
         norm = float(clip_gradient(self.model.parameters(), config.clip_norm))
         if not math.isfinite(norm):
-            self.optimizers.zero_grad()
             return {**measures, "gradient_norm": norm}
-        rate = learning_rate(config, number)
+        rate = rate_share * learning_rate(config, number)
         self.optimizers.step(rate)
         return {**measures, "gradient_norm": norm, "learning_rate": rate}
 
@@ -241,8 +262,7 @@ class TrainingRun:
         for what, tensor in {**checkpoint.tensors, **(checkpoint.softmax or {})}.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise TrainingError(
-                    f"step {progress['step']}: {what!r} is no longer finite and is not saved; "
-                    "start again with a lower --learning-rate"
+                    f"step {progress['step']}: {what!r} is no longer finite and is not saved"
                 )
         state = self._resumable(progress) if name == LAST else None  # of every process's parts
         if self.processes.is_first:
