@@ -53,6 +53,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"dropout": 1.0}, "--dropout must be from 0 to below 1, got 1.0"),
     ({"dropout": math.nan}, "--dropout"),
     ({"batch_tokens": 1}, "--batch-tokens must be at least 2"),
+    ({"parts": 0}, "--parts must be at least 1, got 0"),
+    ({"parts": 3}, "--batch-tokens 40 is not a multiple of --parts 3"),
+    ({"parts": 40}, "--batch-tokens must be at least 80: a word and a .* in each of --parts"),
+    ({"mode": "rows", "parts": 3},
+     "--batch-tokens 40 is not a multiple of --unroll-steps 5 times --parts 3"),
     ({"mode": "stream", "batch_tokens": 11},
      "--batch-tokens 11 is not a multiple of --unroll-steps 5"),
     *(({"cutoffs": value}, "--cutoffs must be rising numbers from 1 on, got ")
@@ -100,6 +105,7 @@ def test_a_damaged_run_file_is_an_error_that_names_it(values: dict[str, Any], me
 OTHER: dict[str, Any] = {
     "mode": "stream",
     "batch_tokens": 45,
+    "parts": 2,
     "pool_batches": 7,
     "unroll_steps": 4,
     "softmax": "full",

@@ -66,6 +66,7 @@ def finetune(  # noqa: PLR0913 - each is a flag
     resume: runs.Resume = False,
     mode: runs.Mode = "rows",
     batch_tokens: runs.BatchTokens = 640,
+    parts: runs.Parts = 1,
     pool_batches: runs.PoolBatches = 100,
     unroll_steps: runs.UnrollSteps = 20,
     softmax: runs.Softmax = "sampled",
@@ -109,11 +110,9 @@ def finetune(  # noqa: PLR0913 - each is a flag
             vocab=words, resume=resume, device=runs.device(device),
             should_stop=lambda: bool(received), on_progress=show,
         )  # fmt: skip
-    for line in _lines(tuned):
-        print(line)
-    print(runs.closing(tuned.result, out))
+    runs.tell(*_lines(tuned), runs.closing(tuned.result, out))
     if tuned.result.stopped:
-        raise typer.Exit(128 + received[0])
+        raise typer.Exit(runs.exit_code(received))
 
 
 def _lines(tuned: "Tuned") -> list[str]:

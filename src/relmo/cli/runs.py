@@ -33,6 +33,7 @@ __all__ = [
     "NCandidates",
     "Optimizer",
     "Out",
+    "Parts",
     "Patience",
     "PoolBatches",
     "Precision",
@@ -50,8 +51,10 @@ __all__ = [
     "closing",
     "device",
     "display",
+    "exit_code",
     "settings",
     "stop_on_signals",
+    "tell",
     "words",
 ]
 
@@ -109,6 +112,14 @@ Mode = Annotated[
 BatchTokens = Annotated[
     int,
     typer.Option(metavar="N", help="Predictions a direction and step."),
+]
+Parts = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Equal parts of these, computed one after another in the memory of one, or shared out "
+        "among the processes of torchrun.",
+    ),
 ]
 PoolBatches = Annotated[
     int,
@@ -229,11 +240,26 @@ def device(name: str) -> str:
     """Of that name, if there is one."""
     import torch
 
+    from relmo.train.distributed import own_device
+
     try:
-        torch.empty(0, device=name)
+        torch.empty(0, device=own_device(name))
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
     return name
+
+
+def tell(*lines: str) -> None:
+    """Print them, one process for all of a run."""
+    from relmo.train.distributed import is_first
+
+    if is_first():
+        print(*lines, sep="\n")
+
+
+def exit_code(received: list[int]) -> int:
+    """Of a run that was stopped by a signal, perhaps one that another of its processes got."""
+    return 128 + (received[0] if received else signal.SIGTERM)
 
 
 def closing(result: "Result", out: Path) -> str:
@@ -255,12 +281,16 @@ def stop_on_signals() -> Iterator[list[int]]:
 
     So is the end of the terminal (SIGHUP), unless `nohup` said that it is none of the run's matter.
     """
+    from relmo.train.distributed import is_first
+
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         for kind, handler in earlier.items():
             signal.signal(kind, handler)
+        if not is_first():
+            return
         with suppress(OSError):  # the terminal is gone
             print("relmo: saving before stopping; once more to stop at once", file=sys.stderr)
 
@@ -277,7 +307,15 @@ def stop_on_signals() -> Iterator[list[int]]:
 
 @contextmanager
 def display() -> Iterator[Callable[["Progress"], None]]:
-    """A progress bar on a terminal, elsewhere a line every half minute, on standard error."""
+    """A progress bar on a terminal, elsewhere a line every half minute, on standard error.
+
+    One process shows it for all of a run.
+    """
+    from relmo.train.distributed import is_first
+
+    if not is_first():
+        yield lambda _: None
+        return
     if not sys.stderr.isatty():
         yield _LineDisplay()
         return

@@ -68,6 +68,7 @@ def train(  # noqa: PLR0913 - each is a flag
     resume: runs.Resume = False,
     mode: runs.Mode = "rows",
     batch_tokens: runs.BatchTokens = 2560,
+    parts: runs.Parts = 1,
     pool_batches: runs.PoolBatches = 100,
     unroll_steps: runs.UnrollSteps = 20,
     softmax: runs.Softmax = "sampled",
@@ -98,7 +99,7 @@ def train(  # noqa: PLR0913 - each is a flag
     """Train a biLM on CORPUS...; the models are DIR/best and DIR/last.
 
     Ctrl-C and SIGTERM save first; the same command with --resume then goes on as if nothing had
-    happened.
+    happened. `torchrun --nproc-per-node N -m relmo train ... --parts N` uses N processes.
     """
     given = dict(locals())
 
@@ -120,9 +121,9 @@ def train(  # noqa: PLR0913 - each is a flag
             should_stop=lambda: bool(received), on_progress=show,
         )  # fmt: skip
     _say_found(out)
-    print(runs.closing(result, out))
+    runs.tell(runs.closing(result, out))
     if result.stopped:
-        raise typer.Exit(128 + received[0])
+        raise typer.Exit(runs.exit_code(received))
 
 
 def _config(given: dict[str, Any]) -> "TrainConfig":
@@ -143,4 +144,4 @@ def _say_found(out: Path) -> None:
 
     found = RunFolder(out).description().get("word_vectors")
     if found is not None:
-        print(f"{found['file']}: {found['found']:,} of {found['words']:,} words found")
+        runs.tell(f"{found['file']}: {found['found']:,} of {found['words']:,} words found")

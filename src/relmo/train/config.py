@@ -1,6 +1,7 @@
 """What a training run is: typed, frozen, written into the run folder."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -57,6 +58,9 @@ class TrainConfig:
     `stream`: rows whose state is carried along from sentence to sentence, as published."""
     batch_tokens: int = 2560
     """Predictions a direction and step."""
+    parts: int = 1
+    """Equal parts of a step's predictions, each with sentences, candidates and state of its own,
+    that one process computes after another, in the memory of one, or that several share."""
     pool_batches: int = 100
     """Sentence mode: batches' worth of sentences sorted by length together; many make batches of
     like length, one mixes all lengths in a batch."""
@@ -114,8 +118,8 @@ class TrainConfig:
     learning rate starts anew when all is."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_tokens", "pool_batches", "unroll_steps", "n_candidates", "max_steps",
-                     "save_every_steps", "validate_every_steps"):  # fmt: skip
+        for name in ("batch_tokens", "parts", "pool_batches", "unroll_steps", "n_candidates",
+                     "max_steps", "save_every_steps", "validate_every_steps"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ConfigError(f"{_flag(name)} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "clip_norm", "gradient_scale"):
@@ -139,8 +143,6 @@ class TrainConfig:
                 "--seed must be below 2**63 and --weight-decay at most 1, got "
                 f"{self.seed} and {self.weight_decay}"
             )
-        if self.mode == "sentence" and self.batch_tokens < 2:
-            raise ConfigError("--batch-tokens must be at least 2: a word and a sentence's end")
         choices = {"mode": ("sentence", "rows", "stream"),
                    "softmax": ("sampled", "full", "adaptive"),
                    "dropout_kind": ("plain", "variational"),
@@ -151,10 +153,20 @@ class TrainConfig:
                 got = getattr(self, name)
                 raise ConfigError(f"{_flag(name)} must be one of {', '.join(allowed)}, got {got!r}")
         self._check_words()
-        if self.mode != "sentence" and self.batch_tokens % self.unroll_steps:
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """A step's predictions come in whole rows and in equal parts."""
+        factors = {} if self.mode == "sentence" else {"unroll_steps": self.unroll_steps}
+        if self.parts > 1:
+            factors["parts"] = self.parts
+        if self.batch_tokens % math.prod(factors.values()):
+            names = " times ".join(f"{_flag(name)} {n}" for name, n in factors.items())
+            raise ConfigError(f"--batch-tokens {self.batch_tokens} is not a multiple of {names}")
+        if self.mode == "sentence" and self.batch_tokens < 2 * self.parts:
             raise ConfigError(
-                f"--batch-tokens {self.batch_tokens} is not a multiple of --unroll-steps "
-                f"{self.unroll_steps}"
+                f"--batch-tokens must be at least {2 * self.parts}: a word and a sentence's end"
+                + " in each of --parts" * (self.parts > 1)
             )
 
     def _check_words(self) -> None:

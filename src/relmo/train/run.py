@@ -1,6 +1,5 @@
 """A biLM's training run: what it needs to start, to go on bit for bit, and each of its steps."""
 
-import json
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -8,26 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from relmo.errors import ConfigError, FormatError, InputError, TrainingError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.formats.verify import parameters_sha256
 from relmo.nn.adaptive import default_cutoffs
-from relmo.nn.bilm import BiLMState
-from relmo.nn.lstm import LSTMState
 from relmo.nn.softmax import stored
 from relmo.text.corpora import Corpus, PathLike
 from relmo.text.tokenizers import name_of
 from relmo.text.vocab import Vocabulary
-from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches
+from relmo.train.batches import Encoder
 from relmo.train.config import TrainConfig
+from relmo.train.distributed import Processes, joined, own_device
 from relmo.train.evaluate import Perplexity, perplexity, thinned
 from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
-from relmo.train.objective import CandidateSampler, LanguageModel
+from relmo.train.objective import LanguageModel
 from relmo.train.optimizers import OptimizerGroup, clip_gradient, learning_rate
+from relmo.train.parts import Part
 from relmo.train.start import fill, fill_words
 
 __all__ = ["LAST", "Files", "TrainingRun", "train", "vocabulary"]
@@ -48,7 +46,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Result:
-    """Train a biLM.
+    """Train a biLM, each process that torchrun has started a share of it.
 
     Args:
         files: the corpus, or its files, one tokenised sentence a line; see `Corpus`.
@@ -58,7 +56,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         vocab: words of the softmax by falling frequency; None: built from the corpus.
         initial: the model to start from, instead of random weights; see `finetune`.
         resume: continue where the folder holds a checkpoint, start where it does not.
-        device: where to compute.
+        device: where to compute; "cuda" under torchrun is each process's own.
         should_stop: asked after each step; a stop saves first.
         on_progress: told after each step.
 
@@ -68,23 +66,26 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         FormatError: the vocabulary lacks a special word, or the run to resume is damaged.
         TrainingError: a loss, a gradient or a weight is not finite, again after a roll back; the
             last checkpoint stands.
+        ProcessError: another process of the run is gone; the last checkpoint stands.
     """
     if config.patience and valid is None:
         raise ConfigError(f"--patience {config.patience}: needs held-out sentences, --valid")
     RunFolder(Path(out)).check(resume)
-    run = TrainingRun(files, valid, Path(out), config, vocab, torch.device(device), initial)
-    progress = run.start(resume)
-    return fit(
-        run,
-        max_steps=config.max_steps,
-        save_every_steps=config.save_every_steps,
-        validate_every_steps=config.validate_every_steps,
-        patience=config.patience,
-        baseline_step=run.baseline_step,
-        progress=progress,
-        should_stop=should_stop,
-        on_progress=on_progress,
-    )
+    device = own_device(device)
+    with joined(config.parts, device) as processes:
+        run = TrainingRun(files, valid, Path(out), config, vocab, device, processes, initial)
+        progress = run.start(resume)
+        return fit(
+            run,
+            max_steps=config.max_steps,
+            save_every_steps=config.save_every_steps,
+            validate_every_steps=config.validate_every_steps,
+            patience=config.patience,
+            baseline_step=run.baseline_step,
+            progress=progress,
+            should_stop=lambda: processes.any(should_stop()),
+            on_progress=on_progress,
+        )
 
 
 def vocabulary(corpus: Corpus, out: Path) -> Vocabulary:
@@ -106,9 +107,11 @@ class TrainingRun:
         config: TrainConfig,
         vocab: Vocabulary | None,
         device: torch.device,
-        initial: Checkpoint | None = None,
+        processes: Processes,
+        initial: Checkpoint | None,
     ) -> None:
         self.config, self.folder, self.device = config, RunFolder(out), device
+        self.processes = processes
         self.initial, self._begin_with = None if initial is None else _named(initial), initial
         corpus = self.corpus = files if isinstance(files, Corpus) else Corpus(files)
         self.valid = valid if valid is None or isinstance(valid, Corpus) else Corpus(valid)
@@ -143,9 +146,10 @@ class TrainingRun:
         elif config.word_vectors is not None and not self.folder.holds_run():
             self.vectors = fill_words(self.model, config.word_vectors, self.vocab)
         self.model.to(self.device)
-        self.batches: Batches = self._batches(self.corpus)
-        self.candidates = CandidateSampler(len(self.vocab), config.n_candidates, config.seed)
-        self.state: BiLMState | None = None
+        self.parts = [
+            Part(number, self.corpus, self.encoder, config, self.device)
+            for number in self.processes.own(config.parts)
+        ]
         self.optimizers = self._optimizers()
         self.model.train()
 
@@ -173,18 +177,6 @@ class TrainingRun:
         }
         return OptimizerGroup(dense, softmax if is_sparse else [], config, shares)
 
-    def _batches(self, corpus: Corpus) -> Batches:
-        config = self.config
-        if config.mode == "sentence":
-            return SentenceBatches(
-                corpus, self.encoder, config.batch_tokens, config.pool_batches, config.seed
-            )
-        rows = config.batch_tokens // config.unroll_steps
-        return StreamBatches(
-            corpus, self.encoder, rows, config.unroll_steps, config.seed,
-            resets=config.mode == "rows",
-        )  # fmt: skip
-
     def start(self, resume: bool) -> dict[str, Any] | None:
         """Make the run's folder ready, or take up what it holds; returns the progress to go on.
 
@@ -195,12 +187,14 @@ class TrainingRun:
         """
         self.folder.check(resume)
         if not self.folder.holds_run():
-            self.folder.start(self._description())
+            if self.processes.is_first:
+                self.folder.start(self._description())
             return None
         self._check_continues()
         progress = self._load()
-        progress["lines"] = self.folder.drop_later_metrics(progress.get("lines"))
-        self.folder.describe(self._description())
+        if self.processes.is_first:
+            progress["lines"] = self.folder.drop_later_metrics(progress.get("lines"))
+            self.folder.describe(self._description())
         return progress
 
     def roll_back(self) -> dict[str, Any]:
@@ -213,35 +207,44 @@ class TrainingRun:
 
     def skip(self) -> None:
         """Pass over the text of a step; see `loop.Job`."""
-        self.batches.next()
+        for part in self.parts:
+            part.batches.next()
 
     def step(self, number: int, rate_share: float) -> dict[str, float]:
         """One update; see `loop.Job`."""
         config = self.config
         self.model.bilm.requires_grad_(number > config.softmax_steps)
-        batch = self.batches.next().to(self.device)
-        candidates = self.candidates.draw() if config.softmax == "sampled" else None
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
-        ):
-            forward, backward, state = self.model.loss(batch, self.state, candidates)
-        loss = 0.5 * (forward + backward)
-        measures = {
-            "loss": loss.item(),
-            "forward_loss": forward.item(),
-            "backward_loss": backward.item(),
-            "tokens": float(batch.n_predictions),
-        }
+        measures = self._add_gradients()
         if not math.isfinite(measures["loss"]):
             return measures
-        (loss * config.gradient_scale).backward()  # type: ignore[no-untyped-call]
+        self.processes.sum_gradients(self.model.parameters())
         norm = float(clip_gradient(self.model.parameters(), config.clip_norm))
         if not math.isfinite(norm):
             return {**measures, "gradient_norm": norm}
         rate = rate_share * learning_rate(config, number)
         self.optimizers.step(rate)
-        self.state = state if self.batches.carries_state else None
         return {**measures, "gradient_norm": norm, "learning_rate": rate}
+
+    def _add_gradients(self) -> dict[str, float]:
+        """Those of this process's parts, each part's mean loss counting the same.
+
+        Returns the measures of all parts, whichever process has them.
+        """
+        config = self.config
+        sums = [0.0, 0.0, 0.0, 0.0]
+        for part in self.parts:
+            forward, backward, n_predictions = part.losses(self.model)
+            both = 0.5 * (forward + backward)
+            now = (both.item(), forward.item(), backward.item(), float(n_predictions))
+            sums = [total + number for total, number in zip(sums, now, strict=True)]
+            if not math.isfinite(sums[0]):
+                break
+            scale = config.gradient_scale / config.parts
+            (both * scale).backward()  # type: ignore[no-untyped-call]
+        *losses, tokens = self.processes.sum(sums)
+        names = ("loss", "forward_loss", "backward_loss")
+        means = (total / config.parts for total in losses)
+        return {**dict(zip(names, means, strict=True)), "tokens": tokens}
 
     def validate(self) -> dict[str, float]:
         """Perplexity of the validation file, full softmax; see `loop.Job`."""
@@ -258,12 +261,15 @@ class TrainingRun:
         }
 
     def perplexity(self, corpus: Corpus, max_tokens: int = 0) -> Perplexity:
-        """Of any corpus, with the full softmax."""
-        return perplexity(self.model, self.encoder, corpus, max_tokens=max_tokens)
+        """Of any corpus, with the full softmax; each process reads a share of it."""
+        return perplexity(
+            self.model, self.encoder, corpus, max_tokens=max_tokens, processes=self.processes
+        )
 
     def record(self, measures: dict[str, Any]) -> None:
         """Append a line to the metrics; see `loop.Job`."""
-        self.folder.record(measures)
+        if self.processes.is_first:
+            self.folder.record(measures)
 
     def save(self, name: str, progress: dict[str, Any]) -> None:
         """Write a checkpoint whole or not at all; see `loop.Job`.
@@ -278,7 +284,9 @@ class TrainingRun:
                 raise TrainingError(
                     f"step {progress['step']}: {what!r} is no longer finite and is not saved"
                 )
-        self.folder.save(name, checkpoint, self._resumable(progress) if name == LAST else None)
+        state = self._resumable(progress) if name == LAST else None  # of every process's parts
+        if self.processes.is_first:
+            self.folder.save(name, checkpoint, state)
 
     def checkpoint(self) -> Checkpoint:
         """The model as the formats write it."""
@@ -293,19 +301,12 @@ class TrainingRun:
         )
 
     def _resumable(self, progress: dict[str, Any]) -> dict[str, Any]:
-        on_gpu = self.device.type == "cuda"
-        state = self.state
+        parts = self.processes.gather([part.state_dict() for part in self.parts])
         return {
             "progress": progress,
             "optimizers": self.optimizers.state_dict(),
-            "batches": json.dumps(self.batches.position()),
-            "candidates": json.dumps(self.candidates.state()),
-            "torch_random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state(self.device) if on_gpu else None,
-            "lstm_state": None if state is None else [
-                state.forward.h, state.forward.c, state.backward.h, state.backward.c
-            ],
-        }  # fmt: skip
+            **(parts[0] if self.config.parts == 1 else {"parts": parts}),
+        }
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -355,18 +356,15 @@ class TrainingRun:
             raise FormatError(f"{self.folder.path / LAST}: {error}") from error
         try:
             return self._load_state(saved)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             where = self.folder.path / LAST
             raise FormatError(f"{where}: training.pt is not of this run: {error!r}") from error
 
     def _load_state(self, saved: dict[str, Any]) -> dict[str, Any]:
         self.optimizers.load_state_dict(saved["optimizers"])
-        self.batches.seek(json.loads(saved["batches"]))
-        self.candidates.set_state(json.loads(saved["candidates"]))
-        torch.set_rng_state(saved["torch_random"])
-        if saved["cuda_random"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(saved["cuda_random"], self.device)
-        self.state = _lstm_state(saved["lstm_state"], self.device)
+        states = [saved] if self.config.parts == 1 else saved["parts"]
+        for part in self.parts:
+            part.load_state_dict(states[part.number])
         progress: dict[str, Any] = saved["progress"]
         return progress
 
@@ -378,10 +376,3 @@ def _named(checkpoint: Checkpoint) -> dict[str, str]:
 
 def _shown(sha256: str | None) -> str:
     return "none" if sha256 is None else f"one of sha256 {sha256:.12}..."
-
-
-def _lstm_state(saved: list[Tensor] | None, device: torch.device) -> BiLMState | None:
-    if saved is None:
-        return None
-    h, c, back_h, back_c = (tensor.to(device) for tensor in saved)
-    return BiLMState(LSTMState(h, c), LSTMState(back_h, back_c))
