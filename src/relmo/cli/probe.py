@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relmo.cli import given
+from relmo.cli.words import some
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
     from relmo.model import Elmo
-    from relmo.tasks.probe import Probe, Tagged
+    from relmo.tasks.probe import Probe
 
 __all__ = ["probe"]
 
@@ -36,7 +37,7 @@ class Report(StrEnum):
     markdown = "markdown"
 
 
-def probe(
+def probe(  # noqa: PLR0913 - each is a flag
     model: Annotated[
         str | None,
         typer.Argument(metavar="[MODEL]", help=given.HELP, show_default="the model in the box"),
@@ -114,18 +115,103 @@ def probe(
     if static and pos_train is None:
         raise typer.BadParameter("needs --pos-train", param_hint="--static")
 
-    from relmo.explore import layer_chart, page  # torch takes a second to import
+    from relmo.explore import page  # torch takes a second to import
 
     if output is not None:
         page.check_path(output)
     elmo = given.load(model)
     found: list[Probe] = []
     if pos_train is not None and pos_test is not None:
-        found.append(_tags(elmo, pos_train, pos_test, static))
+        found.append(_of_tags(elmo, pos_train, pos_test, static))
     if senses is not None:
-        found += _senses(elmo, senses, senses_test or [], wordnet, seed)
+        found += _of_senses(elmo, senses, senses_test or [], wordnet, seed)
     name = "the model in the box" if model is None else Path(model).resolve().name
-    print("\n".join(_printed(found, name, report)))
+    for line in _report(found, name, report):
+        print(line)
     if output is not None:
-        panels = [layer_chart.Panel(**_panel(probe)) for probe in found]
-        layer_chart.draw(panels, output, model=name)
+        _draw(found, name, output)
+
+
+def _data_folder() -> Path:
+    name = os.environ.get("RELMO_DATA", "")
+    if not name:
+        raise InputError(
+            "no data: give --pos-train and --pos-test (CoNLL-U, such as UD English EWT), --senses "
+            "(SemCor), or let RELMO_DATA name a folder that has " + " and ".join(_DATA.values())
+        )
+    return Path(name)
+
+
+def _of_tags(elmo: "Elmo", train_path: Path, test_path: Path, static: Path | None) -> "Probe":
+    from relmo.tasks.probe import probe_tags
+    from relmo.text import _conllu, word_vectors
+
+    train, test = list(_conllu.read(train_path)), list(_conllu.read(test_path))
+    vectors = None
+    if static is not None:
+        words = {word for found, _ in (*train, *test) for word in found}
+        vectors = word_vectors.read(static, words | {word.lower() for word in words})
+    return probe_tags(elmo, train, test, static=vectors)
+
+
+def _of_senses(
+    elmo: "Elmo", corpus: Path, tests: Sequence[Path], wordnet_folder: Path | None, seed: int
+) -> "list[Probe]":
+    from relmo.tasks.probe import probe_senses
+    from relmo.text import senses, wordnet
+
+    return probe_senses(
+        elmo,
+        senses.read(corpus),
+        {path.name.removesuffix(".data.xml"): senses.read(path) for path in tests},
+        dictionary=None if wordnet_folder is None else wordnet.read(wordnet_folder),
+        seed=seed,
+    )
+
+
+def _report(found: "Sequence[Probe]", model: str, report: Report) -> Iterator[str]:
+    """The lines of the table: a row a layer, a column a task."""
+    if report is Report.json:
+        facts = {"model": model, "probes": [asdict(probe) for probe in found]}
+        yield json.dumps(facts, indent=2, ensure_ascii=False)
+        return
+    heads = [f"{probe.task}, {probe.metric} %" for probe in found]
+    names = dict.fromkeys(name for probe in found for name in (*probe.layers, *probe.baselines))
+    rows = [
+        [name, *(_per_cent({**probe.layers, **probe.baselines}.get(name)) for probe in found)]
+        for name in names
+    ]
+    rows.append(["words learned from", *(f"{probe.n_train:,}" for probe in found)])
+    rows.append(["words tested", *(f"{probe.n_test:,}" for probe in found)])
+    if report is Report.markdown:
+        yield f"| {model} | " + " | ".join(heads) + " |"
+        yield "|---" + "|---:" * len(heads) + "|"
+        yield from ("| " + " | ".join(row) + " |" for row in rows)
+        return
+    widths = [max(len(row[0]) for row in rows), *(len(head) + 3 for head in heads)]
+    yield model
+    for first, *rest in [["", *heads], *rows]:
+        cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
+        yield f"{first:<{widths[0]}}" + "".join(cells)
+
+
+def _per_cent(score: float | None) -> str:
+    return "-" if score is None else f"{100 * score:.1f}"
+
+
+def _draw(found: "Sequence[Probe]", model: str, output: Path) -> None:
+    from relmo.explore import layer_chart
+
+    panels = []
+    for probe in found:
+        *layers, average = probe.layers.items()
+        panels.append(
+            layer_chart.Panel(
+                title=probe.task,
+                subtitle=f"{probe.metric}, %; {some(probe.n_test, 'word')} tested",
+                layers=dict(layers),
+                apart=dict([average]),
+                baselines=probe.baselines,
+            )
+        )
+    layer_chart.draw(panels, output, title="What each layer's vectors are worth", subtitle=model)

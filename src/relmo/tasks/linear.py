@@ -60,7 +60,7 @@ class LinearProbe:
             return total
 
         with torch.enable_grad():
-            optimizer.step(loss)  # type: ignore[arg-type]
+            optimizer.step(loss)  # type: ignore[no-untyped-call]
         for parameter in parameters:
             parameter.requires_grad_(False)
 

@@ -158,7 +158,7 @@ def probe_senses(
     corpus: Iterable[SenseSentence],
     tests: Mapping[str, Iterable[SenseSentence]] | None = None,
     *,
-    first_senses: Mapping[Lexeme, str] | None = None,
+    dictionary: Mapping[Lexeme, Sequence[str]] | None = None,
     seed: int = 0,
 ) -> list[Probe]:
     """F1 of the nearest neighbour among a word's senses, by layer.
@@ -170,13 +170,13 @@ def probe_senses(
         elmo: the model.
         corpus: sentences with senses, of at least two documents; read once.
         tests: other sentences with senses, by name.
-        first_senses: a dictionary's; see `SenseAverages`.
+        dictionary: which sense is a lexeme's first; see `SenseAverages`.
         seed: which documents are held out.
 
     Raises:
         InputError: no word is held out, or all are, or a test has none.
     """
-    averages = SenseAverages(first_senses)
+    averages = SenseAverages(dictionary)
     held_out: list[tuple[SenseWord, Vectors]] = []
     n_train = 0
     for sentence, vectors in word_vectors(elmo, corpus):
@@ -194,8 +194,11 @@ def probe_senses(
     if tests:
         n_train += averages.add(held_out)
     for name, sentences in (tests or {}).items():
-        embedded = word_vectors(elmo, sentences)
-        uses = [use for sentence, vectors in embedded for use in zip(sentence.words, vectors)]
+        uses = [
+            use
+            for sentence, vectors in word_vectors(elmo, sentences)
+            for use in zip(sentence.words, vectors, strict=True)
+        ]
         if not uses:
             raise InputError(f"probe: {name} has no word with a sense")
         probes.append(_sense_probe(elmo, name, averages, uses, n_train))

@@ -49,12 +49,12 @@ class SenseAverages:
     """The senses of each lexeme that have been seen, and the average vectors of their uses.
 
     Args:
-        first_senses: the first sense of a lexeme by a dictionary; without, and for lexemes that it
-            does not have, the sense most often seen is the first (of as many, by its key).
+        dictionary: the senses of lexemes in its order, as `text.wordnet` reads them. The first of
+            a lexeme that it does not have is the sense most often seen (of as many, by its key).
     """
 
-    def __init__(self, first_senses: Mapping[Lexeme, str] | None = None) -> None:
-        self._first_senses = first_senses or {}
+    def __init__(self, dictionary: Mapping[Lexeme, Sequence[str]] | None = None) -> None:
+        self._dictionary = dictionary or {}
         # Sums point where averages do, which is all that the cosine looks at.
         self._sums: dict[str, Vectors] = {}
         self._counts: dict[Lexeme, Counter[str]] = {}
@@ -86,12 +86,12 @@ class SenseAverages:
 
     def seen(self, lexeme: Lexeme) -> tuple[str, ...]:
         """The senses of a lexeme, the most frequent one first."""
-        counts = self._counts.get(lexeme, {})
+        counts = self._counts.get(lexeme, Counter())
         return tuple(sorted(counts, key=lambda key: (-counts[key], key)))
 
     def first(self, lexeme: Lexeme) -> str | None:
-        """Its first sense; None for a lexeme that neither has been seen nor is in the dictionary."""
-        return self._first_senses.get(lexeme) or next(iter(self.seen(lexeme)), None)
+        """Its first sense; None if it has not been seen and is not in the dictionary."""
+        return next(iter(self._dictionary.get(lexeme) or self.seen(lexeme)), None)
 
     def nearest(self, lexeme: Lexeme, vectors: Vectors) -> list[str | None]:
         """For each layer, the sense whose average has the largest cosine with the vector.

@@ -26,6 +26,7 @@ _XML, _KEYS = ".data.xml", ".gold.key.txt"
 _KEY = re.compile(r"(?P<lemma>[^%\s]+)%(?P<kind>[1-5]):\d\d:\d\d:[^:\s]*:(\d\d)?")
 _WORD = re.compile(r"<(?P<name>wf|punc)(?P<attributes>[^>]*)>(?P<text>[^<>]*)</(?P=name)>")
 _ATTRIBUTE = re.compile(r"""(\w+)=(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_MARKER = re.compile(r"\([a-z]+\)")  # preceding(a): no part of WordNet's keys
 _FRAME = re.compile(r"</?(contextfile|context|p)\b[^>]*>")
 
 
@@ -170,8 +171,11 @@ def _semcor_word(line: str) -> tuple[list[str], tuple[str, ...]]:
     numbers, senses = given["wnsn"].split(";"), given["lexsn"].split(";")
     if len(numbers) != len(senses):
         raise InputError(f"{len(numbers)} numbers in wnsn, but {len(senses)} senses in lexsn")
-    pairs = zip(numbers, senses, strict=True)
-    return tokens, tuple(f"{given['lemma']}%{s}" for n, s in pairs if n not in ("0", "-1"))
+    return tokens, tuple(
+        f"{given['lemma']}%{_MARKER.sub('', sense)}"
+        for number, sense in zip(numbers, senses, strict=True)
+        if number not in ("0", "-1")
+    )
 
 
 def _word(start: int, stop: int, keys: tuple[str, ...]) -> SenseWord:
@@ -230,7 +234,9 @@ class _Reader:
             self._parser.Parse(text.encode("utf-8"), is_end)
         except expat.ExpatError as error:
             reason = expat.ErrorString(error.code)
-            raise InputError(f"{self._path}: line {error.lineno}: no valid XML: {reason}") from error
+            raise InputError(
+                f"{self._path}: line {error.lineno}: no valid XML: {reason}"
+            ) from error
 
     def take(self) -> list[SenseSentence]:
         """The sentences that have come to their end since the last call."""
