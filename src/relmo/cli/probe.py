@@ -104,12 +104,12 @@ def probe(  # noqa: PLR0913 - each is a flag
     Parts of speech by a linear probe, word senses by the nearest of the senses' average vectors,
     beside what does without the model. Without any data, the parts of the folder RELMO_DATA.
     """
-    if pos_train is None and pos_test is None and senses is None:
+    if pos_train is pos_test is senses is None:
         folder = _data_folder()
         pos_train, pos_test = folder / _DATA["pos_train"], folder / _DATA["pos_test"]
         senses, senses_test = folder / _DATA["senses"], [folder / _DATA["senses_test"]]
     if (pos_train is None) != (pos_test is None):
-        raise typer.BadParameter("go together", param_hint="--pos-train, --pos-test")
+        raise typer.BadParameter("go together", param_hint="--pos-train and --pos-test")
     if senses_test and senses is None:
         raise typer.BadParameter("needs --senses to learn from", param_hint="--senses-test")
     if static and pos_train is None:

@@ -5,15 +5,16 @@ for sentence in senses.read("ALL/ALL.data.xml"):       # the keys: ALL/ALL.gold.
     for word in sentence.words: word.lexeme, word.keys
 """
 
+import gzip
 import html
+import lzma
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.parsers import expat
 
 from relmo.errors import InputError
@@ -26,6 +27,9 @@ _XML, _KEYS = ".data.xml", ".gold.key.txt"
 _KEY = re.compile(r"(?P<lemma>[^%\s]+)%(?P<kind>[1-5]):\d\d:\d\d:[^:\s]*:(\d\d)?")
 _WORD = re.compile(r"<(?P<name>wf|punc)(?P<attributes>[^>]*)>(?P<text>[^<>]*)</(?P=name)>")
 _ATTRIBUTE = re.compile(r"""(\w+)=(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_OPEN: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open, ".tgz": gzip.open, ".xz": lzma.open, ".txz": lzma.open
+}  # fmt: skip
 _MARKER = re.compile(r"\([a-z]+\)")  # preceding(a): no part of WordNet's keys
 _FRAME = re.compile(r"</?(contextfile|context|p)\b[^>]*>")
 
@@ -103,7 +107,9 @@ def read(path: PathLike) -> Iterator[SenseSentence]:
 def _of_tar(path: Path) -> Iterator[SenseSentence]:
     """The files of an archive, in its order; read as a stream, nothing goes to the disk."""
     try:
-        with tarfile.open(path, "r|*") as archive:
+        # Opened by its own module, as tarfile takes the end of a truncated one for the end.
+        opened = _OPEN.get(path.suffix, open)(path, "rb")
+        with opened as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isfile() else None
                 if file is None:
@@ -117,9 +123,11 @@ def _of_tar(path: Path) -> Iterator[SenseSentence]:
                     raise InputError(f"{where}: not UTF-8: byte {error.start}") from error
                 if text.lstrip().startswith("<"):  # as the licence does not
                     yield from _of_semcor(text.split("\n"), where)
+            while stream.read(2**20):  # its checksum is at the end
+                pass
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (tarfile.TarError, OSError, EOFError, LZMAError, zlib.error) as error:
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"{path}: truncated or damaged, or no archive: {error}") from error
 
 
