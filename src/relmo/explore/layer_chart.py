@@ -93,11 +93,22 @@ def _draw_panel(page: Page, panel: Panel, box: Box) -> None:
         page.line((x1, x2), (y1, y2), colour=_COLOUR, width=1.6)
     for n, ((x, y), (name, score)) in enumerate(zip(points, scores.items(), strict=True)):
         page.mark(x, y, shape="o" if n < len(joined) else "D", colour=_COLOUR, size=_MARK)
+        page.text(
+            x - page.measure(name, _SMALL) / 2, box.bottom - 15, name, size=_SMALL, colour=_INK
+        )
         said = f"{100 * score:.1f}"
-        page.text(x - page.measure(said, _SMALL, bold=True) / 2, y + 8, said, size=_SMALL,
-                  colour=_COLOUR, bold=True)  # fmt: skip
-        page.text(x - page.measure(name, _SMALL) / 2, box.bottom - 15, name, size=_SMALL,
-                  colour=_INK)  # fmt: skip
+        left, up = _beside(joined, n)
+        x -= left * page.measure(said, _SMALL, bold=True)
+        page.text(x, y + up, said, size=_SMALL, colour=_COLOUR, bold=True)
+
+
+def _beside(joined: Sequence[tuple[float, float]], n: int) -> tuple[float, float]:
+    """Where a number goes, clear of the lines: its share left of the point, and how high."""
+    falls = 0 < n < len(joined) and joined[n - 1][1] > joined[n][1]
+    rises = n + 1 < len(joined) and joined[n + 1][1] > joined[n][1]
+    if falls and rises:
+        return 0.5, -16.0
+    return 0.5 + 0.5 * rises - 0.5 * falls, 8.0
 
 
 def _draw_baselines(page: Page, box: Box, baselines: Mapping[str, tuple[float, float]]) -> None:
