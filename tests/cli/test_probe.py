@@ -37,6 +37,7 @@ def _data(tmp_path, monkeypatch):
     folder = Path("wsd/raganato/Evaluation_Datasets/ALL")
     (folder / "ALL.data.xml").write_text(XML)
     (folder / "ALL.gold.key.txt").write_text("i play%1:01:00::\n")
+    Path("none.txt").write_text("ornithopter 1 2\n")
     Path("static.txt").write_text("3 2\nI 1 0\nplay 0 1\nball 1 1\n")
 
 
@@ -105,6 +106,7 @@ def test_without_data_the_folder_of_the_environment_is_used_and_a_figure_drawn(
         ([*SENSES, "--static", "static.txt"], "--static: needs --pos-train"),
         ([*POS, "-o", "a.gif"], "relmo: error: a.gif: the name must end in .png, .svg, .pdf"),
         ([*POS, "--static", "no.txt"], "relmo: error: no.txt: no such file"),
+        ([*POS, "--static", "none.txt"], "relmo: error: none.txt: has none of the words"),
         (["--senses", "static.txt"], "relmo: error: static.txt: line 1: '3 2': expected <s>"),
         ([*SENSES, "--wordnet", "pos"], "relmo: error: pos/data.noun: no such file"),
     ],

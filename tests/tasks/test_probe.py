@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from relmo.errors import InputError
-from relmo.tasks.probe import MostFrequentTag, is_held_out, probe_senses, probe_tags
+from relmo.tasks.probe import MostFrequentTag, _static, is_held_out, probe_senses, probe_tags
 from relmo.text.senses import Lexeme, SenseSentence, SenseWord
-from relmo.text.word_vectors import WordVectors
 from tests.helpers import tiny_elmo
 
 WORDS = [f"w{n}" for n in range(40)]
@@ -24,11 +23,11 @@ def tagged(n: int, seed: int, *, by_word: bool) -> list[Tagged]:
     return sentences
 
 
-def encoding(dim: int = 4) -> WordVectors:
+def encoding(dim: int = 4) -> dict[str, np.ndarray]:
     """Vectors of which one number tells the tag of `tagged(by_word=True)`."""
     vectors = np.random.default_rng(0).normal(size=(len(WORDS), dim)).astype(np.float32)
     vectors[:, 2] = np.arange(len(WORDS)) % 2
-    return WordVectors(WORDS, vectors)
+    return dict(zip(WORDS, vectors, strict=True))
 
 
 def test_vectors_that_tell_the_tag_get_everything_right():
@@ -65,6 +64,14 @@ def test_the_most_frequent_tag_is_as_counted_by_hand():
     )
     assert learned.predict(["run", "dog", "cat"]) == ["V", "N", "N"]
     assert MostFrequentTag([(["a", "a"], ["Y", "X"])]).predict(["a"]) == ["X"]
+
+
+def test_a_static_vector_is_the_words_else_that_of_its_lower_case_else_zeros():
+    vectors = {"a": np.ones(2), "A": np.full(2, 2.0), "b": np.full(2, 3.0)}
+    rows = _static(vectors, [(["A", "B"], ["X", "X"]), (["c"], ["X"])])
+    assert rows.tolist() == [[2, 2], [3, 3], [0, 0]]
+    with pytest.raises(InputError, match="static has no word"):
+        probe_tags(tiny_elmo(), [(["a"], ["A"])], [(["a"], ["A"])], static={})
 
 
 @pytest.mark.parametrize("empty", ["train", "test"])

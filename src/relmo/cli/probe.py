@@ -147,11 +147,15 @@ def _of_tags(elmo: "Elmo", train_path: Path, test_path: Path, static: Path | Non
     from relmo.text import _conllu, word_vectors
 
     train, test = list(_conllu.read(train_path)), list(_conllu.read(test_path))
-    vectors = None
-    if static is not None:
-        words = {word for found, _ in (*train, *test) for word in found}
-        vectors = word_vectors.read(static, words | {word.lower() for word in words})
-    return probe_tags(elmo, train, test, static=vectors)
+    if static is None:
+        return probe_tags(elmo, train, test)
+    words = sorted({form for found, _ in (*train, *test) for w in found for form in (w, w.lower())})
+    vectors = word_vectors.read(static, words)
+    rows = zip(words, vectors.matrix, vectors.mask, strict=True)
+    known = {word: row for word, row, is_known in rows if is_known}
+    if not known:
+        raise InputError(f"{static}: has none of the words to be tagged")
+    return probe_tags(elmo, train, test, static=known)
 
 
 def _of_senses(

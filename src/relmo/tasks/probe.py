@@ -18,7 +18,6 @@ from relmo.model import Elmo
 from relmo.tasks.linear import LinearProbe
 from relmo.tasks.senses import SenseAverages, Vectors, evaluate, word_vectors
 from relmo.text.senses import Lexeme, SenseSentence, SenseWord
-from relmo.text.word_vectors import WordVectors
 
 __all__ = ["MostFrequentTag", "Probe", "is_held_out", "layer_names", "probe_senses", "probe_tags"]
 
@@ -83,7 +82,7 @@ def probe_tags(
     train: Sequence[Tagged],
     test: Sequence[Tagged],
     *,
-    static: WordVectors | None = None,
+    static: Mapping[str, Array] | None = None,
 ) -> Probe:
     """Accuracy of a linear probe for the tags on each layer.
 
@@ -93,14 +92,17 @@ def probe_tags(
         elmo: the model.
         train: tagged sentences to fit the probes on.
         test: tagged sentences to measure them on; a tag that `train` lacks counts as an error.
-        static: vectors to compare with, one a word; unknown words are zeros.
+        static: vectors (dim,) to compare with, one a word. A word that is not there has that of
+            its lower case, else zeros.
 
     Raises:
-        InputError: a part has no word.
+        InputError: a part has no word, or `static` is empty.
     """
     for name, part in (("train", train), ("test", test)):
         if not any(words for words, _ in part):
             raise InputError(f"probe: the {name} part has no word")
+    if static is not None and not static:
+        raise InputError("probe: static has no word")
     tags = sorted({tag for _, found in train for tag in found})
     numbers = {tag: number for number, tag in enumerate(tags)}
     y_train, y_test = (
@@ -141,8 +143,15 @@ def _layers(elmo: Elmo, sentences: Sequence[Tagged]) -> Iterator[Array]:
     yield all_layers.mean(axis=0, dtype=np.float32)
 
 
-def _static(vectors: WordVectors, sentences: Sequence[Tagged]) -> Array:
-    return np.stack([vectors[word] for words, _ in sentences for word in words])
+def _static(vectors: Mapping[str, Array], sentences: Sequence[Tagged]) -> Array:
+    unknown = np.zeros_like(next(iter(vectors.values())))
+    return np.stack(
+        [
+            vectors.get(word, vectors.get(word.lower(), unknown))
+            for words, _ in sentences
+            for word in words
+        ]
+    )
 
 
 # --- Word senses ----------------------------------------------------------------------------------
