@@ -52,6 +52,12 @@ def test_order_and_scale_change_nothing():
     assert one.seen(PLAY) == other.seen(PLAY)
 
 
+def test_of_senses_as_near_the_most_frequent_one_is_taken():
+    vectors = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32)
+    seen = [(word(KEYS[n % 3 % 2]), vectors) for n in range(3000)]
+    assert learned(seen).nearest(PLAY, vectors / 3) == [KEYS[0]] * 2
+
+
 def test_the_first_sense_is_the_most_frequent_or_the_dictionarys():
     seen = [(word(key), np.ones((1, 2), np.float32)) for key in (KEYS[2], KEYS[1], KEYS[1])]
     assert learned(seen).first(PLAY) == KEYS[1]

@@ -21,6 +21,7 @@ from relmo.text.senses import Lexeme, SenseSentence, SenseWord
 
 __all__ = ["SenseAverages", "SenseScore", "Vectors", "evaluate", "word_vectors"]
 
+_SAME = 1e-5  # of a cosine: sums of thousands in single precision are no nearer
 Vectors = Float[np.ndarray[Any, Any], "layers dim"]
 
 
@@ -96,7 +97,9 @@ class SenseAverages:
     def nearest(self, lexeme: Lexeme, vectors: Vectors) -> list[str | None]:
         """For each layer, the sense whose average has the largest cosine with the vector.
 
-        A lexeme that has not been seen gets its first sense.
+        Of senses as near, to rounding, it is the one most often seen: so where a layer has one
+        vector for a word whatever its sentence. A lexeme that has not been seen gets its first
+        sense.
 
         Args:
             lexeme: which word it is.
@@ -106,10 +109,11 @@ class SenseAverages:
         if len(keys) < 2:
             return [keys[0] if keys else self.first(lexeme)] * len(vectors)
         averages = np.stack([self._sums[key] for key in keys])  # (senses, layers, dim)
-        norms = np.linalg.norm(averages, axis=-1)
+        norms = np.linalg.norm(averages, axis=-1) * np.linalg.norm(vectors, axis=-1)
         products = np.einsum("sld,ld->sl", averages, vectors)
-        cosines = products / np.where(norms > 0, norms, 1.0)  # but for the norm of the vectors
-        return [keys[n] for n in cosines.argmax(axis=0)]
+        cosines = products / np.where(norms > 0, norms, 1.0)  # (senses, layers)
+        is_nearest = cosines > cosines.max(axis=0) - _SAME
+        return [keys[n] for n in is_nearest.argmax(axis=0)]  # the first of them
 
 
 @dataclass(frozen=True, kw_only=True)
