@@ -107,7 +107,8 @@ def probe(  # noqa: PLR0913 - each is a flag
     if pos_train is pos_test is senses is None:
         folder = _data_folder()
         pos_train, pos_test = folder / _DATA["pos_train"], folder / _DATA["pos_test"]
-        senses, senses_test = folder / _DATA["senses"], [folder / _DATA["senses_test"]]
+        senses = folder / _DATA["senses"]
+        senses_test = senses_test or [folder / _DATA["senses_test"]]
     if (pos_train is None) != (pos_test is None):
         raise typer.BadParameter("go together", param_hint="--pos-train and --pos-test")
     if senses_test and senses is None:
