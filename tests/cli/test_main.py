@@ -22,6 +22,7 @@ COMMANDS = [
     "perplexity",
     "surprisal",
     "substitutes",
+    "probe",
 ]
 
 

@@ -14,6 +14,7 @@ from relmo.cli.info import info
 from relmo.cli.map import map_word
 from relmo.cli.models import models
 from relmo.cli.perplexity import perplexity
+from relmo.cli.probe import probe
 from relmo.cli.substitutes import substitutes
 from relmo.cli.surprisal import surprisal
 from relmo.cli.train import train
@@ -42,6 +43,7 @@ app.command()(finetune)
 app.command()(perplexity)
 app.command()(surprisal)
 app.command()(substitutes)
+app.command()(probe)
 
 
 def _print_version(wanted: bool) -> bool:
