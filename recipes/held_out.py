@@ -1,10 +1,10 @@
 """Held-out texts, by source, and the table of what each model makes of them."""
 
+import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from relmo.errors import FormatError
 from relmo.text.chars import UNK_TOKEN
@@ -45,21 +45,22 @@ class Row:
     """By model: forward, backward."""
 
 
-def rows(path: Path, sources: Iterable[Row]) -> list[Row]:
-    """The row of all of a text, and then those of its sources if it has several."""
-    parts = list(sources)
-    n = sum(row.n_predictions for row in parts)
-    means = {
-        model: tuple(
-            math.exp(sum(math.log(r.perplexity[model][k]) * r.n_predictions for r in parts) / n)
-            for k in (0, 1)
-        )
-        for model in parts[0].perplexity
-    }
-    unknown = sum(row.n_unknown for row in parts)
-    name = path.stem
-    whole = Row(text=name, source="", n_predictions=n, n_unknown=unknown, perplexity=means)  # type: ignore[arg-type]
-    return [whole, *(sorted(parts, key=lambda row: row.source) if len(parts) > 1 else [])]
+def whole_first(parts: Sequence[Row]) -> list[Row]:
+    """The row of all of a text, and then those of its sources, by name, if it has several."""
+    n = sum(part.n_predictions for part in parts)
+
+    def mean(model: str, direction: int) -> float:
+        nats = [math.log(p.perplexity[model][direction]) * p.n_predictions for p in parts]
+        return math.exp(sum(nats) / n)
+
+    whole = Row(
+        text=parts[0].text,
+        source="",
+        n_predictions=n,
+        n_unknown=sum(part.n_unknown for part in parts),
+        perplexity={model: (mean(model, 0), mean(model, 1)) for model in parts[0].perplexity},
+    )
+    return [whole, *sorted(parts, key=lambda part: part.source)] if len(parts) > 1 else [whole]
 
 
 def beside(models: Sequence[Row], baselines: Sequence[Row]) -> list[Row]:
@@ -79,7 +80,7 @@ def beside(models: Sequence[Row], baselines: Sequence[Row]) -> list[Row]:
                 f"{row.text} {row.source}: the baselines have {theirs} predictions and unknown "
                 f"words; expected {ours}: the same text and vocabulary"
             )
-        joined.append(Row(**asdict(row) | {"perplexity": base.perplexity | row.perplexity}))
+        joined.append(replace(row, perplexity=base.perplexity | row.perplexity))
     return joined
 
 
@@ -98,14 +99,14 @@ def table(found: Sequence[Row]) -> str:
     return "\n".join(said)
 
 
-def as_json(found: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows as JSON has them."""
-    return [asdict(row) for row in found]
+def save(found: Sequence[Row], path: Path) -> None:
+    """Write rows as JSON."""
+    path.write_text(json.dumps([asdict(row) for row in found], indent=1) + "\n")
 
 
-def of_json(found: Sequence[dict[str, Any]]) -> list[Row]:
-    """The rows that `as_json` was given."""
+def load(path: Path) -> list[Row]:
+    """The rows that `save` was given."""
     return [
-        Row(**row | {"perplexity": {name: tuple(x) for name, x in row["perplexity"].items()}})
-        for row in found
+        Row(**row | {"perplexity": {name: (x, y) for name, (x, y) in row["perplexity"].items()}})
+        for row in json.loads(path.read_text())
     ]

@@ -14,7 +14,6 @@ programs, which come from the sources on PyPI, with g++, cmake and Boost (Debian
 """
 
 import argparse
-import json
 import math
 import subprocess
 import tempfile
@@ -50,29 +49,31 @@ class KenLM:
     order: int = 5
     memory: str = "4G"
 
-    def log_likelihoods(
-        self, train: Path, lines: Sequence[str], n_words: int
-    ) -> npt.NDArray[np.float64]:
-        """In nats, of each line and its end, by the model of another text: (lines,).
+    def estimate(self, train: Path, n_words: int) -> Path:
+        """The model of a text, a line a sentence, as an ARPA file.
 
         Args:
-            train: a line a sentence.
-            lines: to score.
-            n_words: that can be predicted: those that were not seen share what is kept for them.
+            train: the text.
+            n_words: that can be predicted; those never seen share what is kept for them.
         """
         arpa = train.with_suffix(".arpa")
-        estimate = [self.programs / "lmplz", "-o", self.order, "-S", self.memory]
-        estimate += ["-T", self.folder, "--vocab_pad", n_words, "--text", train, "--arpa", arpa]
-        subprocess.run(list(map(str, estimate)), check=True)
+        command = [self.programs / "lmplz", "-o", self.order, "-S", self.memory, "-T", self.folder]
+        command += ["--vocab_pad", n_words, "--text", train, "--arpa", arpa]
+        subprocess.run(list(map(str, command)), check=True)
+        return arpa
+
+    def log_likelihoods(self, arpa: Path, lines: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Of each line and its end, in nats, (lines,)."""
         scored = subprocess.run(
             [str(self.programs / "query"), "-v", "sentence", str(arpa)],
-            input="".join(f"{line}\n" for line in lines), text=True, check=True,
+            input="".join(f"{line}\n" for line in lines),
+            text=True,
+            check=True,
             stdout=subprocess.PIPE,
-        ).stdout.splitlines()  # fmt: skip
-        arpa.unlink()
-        totals = [float(line.split()[1]) for line in scored if line.startswith("Total: ")]
-        assert len(totals) == len(lines)
-        return np.array(totals) * math.log(10)
+        ).stdout.splitlines()
+        found = np.array([float(line.split()[1]) for line in scored if line.startswith("Total: ")])
+        assert len(found) == len(lines)
+        return found * math.log(10)
 
 
 def write_ids(sentences: Iterable[Sequence[str]], vocab: Vocabulary, folder: Path) -> Counts:
@@ -94,22 +95,24 @@ def write_ids(sentences: Iterable[Sequence[str]], vocab: Vocabulary, folder: Pat
     return counts
 
 
+def unigram(counts: Counts, vocab: Vocabulary) -> npt.NDArray[np.float64]:
+    """Log-probability of each word in nats: its count and one more, (words,)."""
+    return np.log((counts + 1) / (counts.sum() + len(vocab) - 1))  # `<S>` is never predicted
+
+
 def scores(
     sentences: Sentences, vocab: Vocabulary, counts: Counts, kenlm: KenLM
 ) -> dict[str, npt.NDArray[np.float64]]:
     """By model: log-likelihood of each sentence in nats, forward and backward, (2, sentences)."""
-    # One more for each word that can be predicted: all but the mark at the other end.
-    unigram = np.log((counts + 1) / (counts.sum() + len(vocab) - 1))
+    single = unigram(counts, vocab)
     ids = [vocab.ids(sentence) for sentence in sentences]
-    alone = [unigram[word_ids].sum() + unigram[vocab.eos] for word_ids in ids]
-    kneser_ney = [
-        kenlm.log_likelihoods(
-            kenlm.folder / name,
-            [" ".join(map(str, word_ids[::step].tolist())) for word_ids in ids],
-            len(vocab) - 1,
-        )
-        for name, step in zip(_FILES, (1, -1), strict=True)
-    ]
+    alone = [single[word_ids].sum() + single[vocab.eos] for word_ids in ids]
+    kneser_ney = []
+    for name, step in zip(_FILES, (1, -1), strict=True):
+        arpa = kenlm.estimate(kenlm.folder / name, len(vocab) - 1)
+        lines = [" ".join(map(str, word_ids[::step].tolist())) for word_ids in ids]
+        kneser_ney.append(kenlm.log_likelihoods(arpa, lines))
+        arpa.unlink()
     name = f"Kneser-Ney {kenlm.order}-gram"
     return {"unigram": np.array([alone, alone]), name: np.array(kneser_ney)}
 
@@ -139,7 +142,7 @@ def evaluate(
             Row(text=path.stem, source=source, n_predictions=n, n_unknown=unknown,
                 perplexity=perplexity)
         )  # fmt: skip
-    return [row for path in texts for row in held_out.rows(path, parts[path])]
+    return [row for path in texts for row in held_out.whole_first(parts[path])]
 
 
 def main() -> None:
@@ -159,7 +162,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.work) as folder:
         kenlm = KenLM(given.kenlm, Path(folder), given.order, given.memory)
         found = evaluate(Corpus(given.train), given.texts, vocab, kenlm)
-    given.out.write_text(json.dumps(held_out.as_json(found), indent=1) + "\n")
+    held_out.save(found, given.out)
     print(held_out.table(found))
 
 
