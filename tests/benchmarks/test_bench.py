@@ -65,7 +65,7 @@ def test_torch_lstm_equals_relmo_where_nothing_clips(lstm_dim, skip):
 
 
 def test_torch_lstm_of_a_layer_has_its_gradients():
-    layer, x = LSTMLayer(TINY), torch.randn(3 * 5, 6)  # 5 steps of 3 rows
+    layer, x = LSTMLayer.of(TINY), torch.randn(3 * 5, 6)  # 5 steps of 3 rows
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     plain(ours, (3,) * 5, torch.zeros(3, 6), torch.zeros(3, 12), layer.weights())[
         0

@@ -215,7 +215,7 @@ def test_few_different_numbers_of_rows_are_computed():
 @pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 16, 17, 33, 65, 70])
 def test_rows_computed_along_change_nothing(rows):
     config = BiLMConfig(lstm_dim=7, projection_dim=5, cell_clip=0.3, n_words=2)
-    layer = LSTMLayer(config)
+    layer = LSTMLayer.of(config)
     sizes = (rows, rows, (rows + 1) // 2, 1)
     x, h, c = torch.randn(sum(sizes), 5), torch.randn(rows, 5), torch.randn(rows, 7)
     with torch.no_grad():

@@ -78,7 +78,7 @@ def test_gradients_go_through_the_state_until_it_is_detached():
     assert torch.autograd.grad(cut, x, allow_unused=True) == (None,)
 
 
-@pytest.mark.parametrize("name", [name for name, _ in LSTMLayer(config()).named_parameters()])
+@pytest.mark.parametrize("name", [name for name, _ in LSTMLayer.of(config()).named_parameters()])
 def test_one_weight_trained_alone_gets_its_gradient(name: str):
     lstm, x = stack(), inputs()
     torch.stack(lstm(x, SIZES)[0]).square().sum().backward()

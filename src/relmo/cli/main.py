@@ -17,6 +17,7 @@ from relmo.cli.perplexity import perplexity
 from relmo.cli.probe import probe
 from relmo.cli.substitutes import substitutes
 from relmo.cli.surprisal import surprisal
+from relmo.cli.tag import tag
 from relmo.cli.train import train
 from relmo.cli.verify import verify
 from relmo.cli.vocab import vocab
@@ -44,6 +45,7 @@ app.command()(perplexity)
 app.command()(surprisal)
 app.command()(substitutes)
 app.command()(probe)
+app.add_typer(tag, name="tag")
 
 
 def _print_version(wanted: bool) -> bool:

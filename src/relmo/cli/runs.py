@@ -354,4 +354,6 @@ def _measures(p: "Progress") -> str:
     text = f"loss {p.loss:.3f}  {p.tokens_per_second:,.0f} tokens/s  {minutes}:{seconds:02} left"
     if "perplexity" in p.validation:
         text += f"  validation perplexity {p.validation['perplexity']:.2f}"
+    if "f1" in p.validation:
+        text += f"  development F1 {p.validation['f1']:.2f}"
     return text

@@ -38,7 +38,7 @@ from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
 from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["NAME", "VERSION", "read", "why_not", "write"]
+__all__ = ["NAME", "VERSION", "read", "read_tensors", "why_not", "write", "write_tensors"]
 
 NAME = "relmo"
 VERSION = 1
@@ -81,7 +81,7 @@ def _read(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise InputError(f"{NAME}: '{folder}' is not a folder")
     config, mixes = _read_config(folder)
-    tensors = _read_tensors(folder / MODEL, lambda _: parameter_shapes(config))
+    tensors = read_tensors(folder / MODEL, lambda _: parameter_shapes(config))
     vocab = Vocabulary.read(folder / VOCAB) if (folder / VOCAB).exists() else None
     _checks.check_vocab(config, vocab, f"{NAME}: {folder / VOCAB}")
     softmax = None
@@ -89,7 +89,7 @@ def _read(folder: Path) -> Checkpoint:
         if vocab is None:
             raise FormatError(f"{NAME}: {folder / SOFTMAX}: expected {VOCAB} beside it, found none")
         n_words = len(vocab)
-        softmax = _read_tensors(
+        softmax = read_tensors(
             folder / SOFTMAX, lambda found: _checks.softmax_shapes(config, n_words, found)
         )
     return Checkpoint(
@@ -138,12 +138,12 @@ def write(
             config["mixes"] = [mix.to_dict() for mix in checkpoint.mixes]
         text = json.dumps(config, indent=2) + "\n"
         (aside / CONFIG).write_text(text, encoding="utf-8")
-        _write_tensors(checkpoint.tensors, aside / MODEL, dtype, folder)
+        write_tensors(checkpoint.tensors, aside / MODEL, dtype, folder)
         if checkpoint.softmax is not None:
             softmax, stored = checkpoint.softmax, softmax_dtype or dtype
             if stored == torch.int8:
                 softmax, stored = _quantised(softmax), None
-            _write_tensors(softmax, aside / SOFTMAX, stored, folder)
+            write_tensors(softmax, aside / SOFTMAX, stored, folder)
         if checkpoint.vocab is not None:
             checkpoint.vocab.write(aside / VOCAB)
         if checkpoint.lexicon is not None:
@@ -219,7 +219,7 @@ def _read_card(path: Path) -> str:
         raise FormatError(f"{NAME}: {path}: is not UTF-8 at byte {error.start}") from error
 
 
-def _read_tensors(
+def read_tensors(
     path: Path, expected: Callable[[Mapping[str, Shape]], Iterable[tuple[str, Shape]]]
 ) -> dict[str, Tensor]:
     """The tensors of a safetensors file, looked at in its header before any is loaded.
@@ -227,6 +227,9 @@ def _read_tensors(
     Args:
         path: the file.
         expected: from the shapes that are found to the names and shapes that are asked for.
+
+    Raises:
+        FormatError: it is no such file, or a tensor is missing, superfluous or of another shape.
     """
     where = f"{NAME}: {path}"
     if not path.is_file():
@@ -287,12 +290,17 @@ def _quantised(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return stored
 
 
-def _write_tensors(
+def write_tensors(
     tensors: Mapping[str, Tensor],
     path: Path,
     dtype: torch.dtype | None,
     folder: str | os.PathLike[str],
 ) -> None:
+    """Write a safetensors file; `folder` is the one that an error names.
+
+    Raises:
+        InputError: a number is too large for `dtype`, or the file cannot be written.
+    """
     stored = {}
     for name, tensor in tensors.items():
         value = tensor.detach().to("cpu", dtype or tensor.dtype)

@@ -1,6 +1,7 @@
 """The bidirectional language model, whole (Peters et al. 2018, section 3.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from relmo.nn.char_cnn import token_encoder
 from relmo.nn.dropout import PackedDropout
 from relmo.nn.lstm import LSTMStack, LSTMState
 
-__all__ = ["BiLM", "BiLMOutput", "BiLMState", "PackedIndex", "unfilled"]
+__all__ = ["BiLM", "BiLMOutput", "BiLMState", "PackedIndex", "unfilled", "without_memory"]
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,15 @@ def unfilled(config: BiLMConfig) -> BiLM:
     They are not initialised: on the meta device torch would import its compiler for that, which
     takes a second.
     """
-    with torch.device("meta"), _WithoutInitialisation():
+    with without_memory():
         return BiLM(config)
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Networks made in the block have parameters of a shape and no numbers; see `unfilled`."""
+    with torch.device("meta"), _WithoutInitialisation():
+        yield
 
 
 class _WithoutInitialisation(TorchFunctionMode):

@@ -6,7 +6,7 @@ in a module: the same input gives the same output, whatever came before.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -62,29 +62,50 @@ def run(
 
 
 class LSTMLayer(nn.Module):
-    """One projected LSTM layer; matrices (in, out), gates input, forget, output, candidate.
+    """One LSTM layer; matrices (in, out), gates input, forget, output, candidate.
 
     Args:
-        config: lstm_dim, projection_dim and the clips; the input is projection_dim wide.
+        n_in: width of the input.
+        dim: width of the cell.
+        n_out: width that the output is projected to; None: no projection, the output is the cell's.
+        cell_clip: bound of the cell state, or None.
+        projection_clip: bound of the projected output, or None.
     """
 
-    def __init__(self, config: BiLMConfig) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        dim: int,
+        n_out: int | None = None,
+        *,
+        cell_clip: float | None = None,
+        projection_clip: float | None = None,
+    ) -> None:
         super().__init__()
-        n_in, dim = config.projection_dim, config.lstm_dim
-        self.cell_clip, self.projection_clip = config.cell_clip, config.projection_clip
+        width = dim if n_out is None else n_out
+        self.cell_clip, self.projection_clip = cell_clip, projection_clip
         self.input_weight = nn.Parameter(torch.empty(n_in, 4 * dim))
-        self.recurrent_weight = nn.Parameter(torch.empty(n_in, 4 * dim))
+        self.recurrent_weight = nn.Parameter(torch.empty(width, 4 * dim))
         self.bias = nn.Parameter(torch.zeros(4 * dim))
-        self.projection_weight = (
-            nn.Parameter(torch.empty(dim, n_in)) if config.has_lstm_projection else None
-        )
+        self.projection_weight = None if n_out is None else nn.Parameter(torch.empty(dim, n_out))
         # Glorot's bound over the joined matrix, as TensorFlow's default for the original.
-        bound = (6 / (2 * n_in + 4 * dim)) ** 0.5
+        bound = (6 / (n_in + width + 4 * dim)) ** 0.5
         nn.init.uniform_(self.input_weight, -bound, bound)
         nn.init.uniform_(self.recurrent_weight, -bound, bound)
         if self.projection_weight is not None:
             nn.init.xavier_uniform_(self.projection_weight)
         self._packed: tuple[Any, kernels.PackedLSTM] | None = None
+
+    @classmethod
+    def of(cls, config: BiLMConfig) -> Self:
+        """A layer of such a biLM."""
+        return cls(
+            config.projection_dim,
+            config.lstm_dim,
+            config.projection_dim if config.has_lstm_projection else None,
+            cell_clip=config.cell_clip,
+            projection_clip=config.projection_clip,
+        )
 
     def weights(self) -> kernels.LSTMWeights:
         """The parameters as the kernels take them."""
@@ -121,7 +142,7 @@ class LSTMStack(nn.Module):
     def __init__(self, config: BiLMConfig, dropout: PackedDropout | None = None) -> None:
         super().__init__()
         self.config = config
-        self.layers = nn.ModuleList(LSTMLayer(config) for _ in range(config.n_layers))
+        self.layers = nn.ModuleList(LSTMLayer.of(config) for _ in range(config.n_layers))
         self.dropout = dropout or PackedDropout(0.0)
 
     def forward(

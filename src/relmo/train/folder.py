@@ -8,7 +8,7 @@ DIR/best/           the model with the best validation perplexity
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -34,9 +34,11 @@ class RunFolder:
 
     Args:
         path: the folder, which need not be there.
+        why_not: says of a folder why it is no model of the kind that is trained, or None.
     """
 
     path: Path
+    why_not: Callable[[Path], str | None] = relmo_format.why_not
 
     def holds_run(self) -> bool:
         """Whether there is a checkpoint to continue from."""
@@ -62,7 +64,7 @@ class RunFolder:
             )
         for path in (self.path / LAST, self.path / BEST):
             is_run = path.name == LAST and path.is_dir()
-            why_not = None if is_run or not path.exists() else relmo_format.why_not(path)
+            why_not = None if is_run or not path.exists() else self.why_not(path)
             if why_not is not None:
                 raise InputError(f"cannot write '{path}': it is there and no model ({why_not})")
 
@@ -165,8 +167,14 @@ class RunFolder:
         Raises:
             InputError: it cannot be written (disk full); the earlier one stands.
         """
+        self.save_with(name, lambda aside: relmo_format.write(checkpoint, aside), state)
+
+    def save_with(
+        self, name: str, write: Callable[[Path], None], state: dict[str, Any] | None = None
+    ) -> None:
+        """`save` for a model of any kind, which `write` puts into an empty folder."""
         with replacing_folder(self.path / name) as aside:
-            relmo_format.write(checkpoint, aside)
+            write(aside)
             if state is not None:
                 _write_state(aside / _STATE, state)
 
@@ -178,9 +186,16 @@ class RunFolder:
         """
         return _read(self.path / LAST)
 
+    def state(self) -> dict[str, Any]:
+        """What the last checkpoint holds beside the model, on the CPU; FormatError where not."""
+        return _read_state(self.path / LAST)
+
 
 def _read(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
-    checkpoint = relmo_format.read(folder)
+    return relmo_format.read(folder), _read_state(folder)
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
     path = folder / _STATE
     if not path.is_file():
         raise FormatError(f"{path}: missing: '{folder}' is a model without its training")
@@ -190,7 +205,7 @@ def _read(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         raise FormatError(f"{path}: cannot be read (truncated, or another file)") from error
     if not isinstance(state, dict):
         raise FormatError(f"{path}: expected a dict, got {type(state).__name__}")
-    return checkpoint, state
+    return state
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:

@@ -1,0 +1,342 @@
+"""`relmo tag`: taggers trained, evaluated and used, such as for names or parts of speech."""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relmo.cli import given as models
+from relmo.cli import runs
+from relmo.cli.words import in_bytes, some
+from relmo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from relmo.tasks.evaluation import Scores
+    from relmo.tasks.layer_cache import CacheProgress
+    from relmo.tasks.tagger import Tagger
+    from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
+    from relmo.text.tagged import TaggedSentence
+    from relmo.train.loop import Result
+
+__all__ = ["tag"]
+
+tag = typer.Typer(
+    name="tag",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Tag tokens: names, parts of speech, or whatever a corpus has tags for.",
+)
+
+
+class FileFormat(StrEnum):
+    """Of files with tags."""
+
+    conll = "conll"
+    conllu = "conllu"
+    csv = "csv"
+    jsonl = "jsonl"
+    text = "text"
+
+
+class Report(StrEnum):
+    """How scores are printed."""
+
+    markdown = "markdown"
+    json = "json"
+
+
+Format = Annotated[
+    FileFormat | None,
+    typer.Option(help="Of the files.", show_default="as their names and first lines say"),
+]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A tagger or its run.", show_default=False)
+]
+
+
+@tag.command()
+def train(  # noqa: PLR0913 - each is a flag
+    train: Annotated[
+        str, typer.Option(metavar="FILE", help="Sentences with tags.", show_default=False)
+    ],
+    dev: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Others, by whose score the best is chosen.", show_default=False
+        ),
+    ],
+    out: runs.Out,
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Others, for the score at the end.", show_default="none"),
+    ] = None,
+    format: Format = None,
+    epochs: Annotated[
+        int, typer.Option(metavar="N", help="Times through the sentences at most.")
+    ] = 20,
+    patience: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Epochs in a row without a better score that end it; 0: none do."
+        ),
+    ] = 5,
+    seed: runs.Seed = 1,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Several runs, DIR/seed-N each; their mean and deviation are printed.",
+            show_default="one run",
+        ),
+    ] = None,
+    resume: runs.Resume = False,
+    elmo: Annotated[
+        bool, typer.Option("--elmo/--no-elmo", help="Whether it reads the layers of a biLM.")
+    ] = True,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help=models.HELP, show_default="the model in the box"),
+    ] = None,
+    finetune_elmo: Annotated[
+        bool,
+        typer.Option("--finetune-elmo", help="Let the biLM learn too; there is no cache then."),
+    ] = False,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|none",
+            help="Where the layers of the biLM are kept, for later epochs and runs.",
+            show_default="layers in relmo's cache folder",
+        ),
+    ] = None,
+    n_mixtures: Annotated[
+        int, typer.Option(metavar="1|2", help="2: a mix of the layers at the output too.")
+    ] = 1,
+    output: Annotated[
+        str, typer.Option(metavar="crf|softmax", help="A chain of tags, or each by itself.")
+    ] = "crf",
+    constrained: Annotated[
+        bool,
+        typer.Option(
+            "--constrained/--unconstrained",
+            help="Whether only what the scheme of the tags allows is predicted.",
+        ),
+    ] = True,
+    char_dim: Annotated[
+        int,
+        typer.Option(metavar="N", help="Width of a character CNN of its own; 0: it has none."),
+    ] = 64,
+    word_dim: Annotated[
+        int, typer.Option(metavar="N", help="Width of word vectors of its own; 0: it has none.")
+    ] = 64,
+    lstm_dim: Annotated[
+        int, typer.Option(metavar="N", help="Width of each direction of its LSTMs.")
+    ] = 128,
+    n_layers: Annotated[int, typer.Option(metavar="N", help="Layers of LSTMs.")] = 2,
+    dropout: Annotated[
+        float, typer.Option(metavar="X", help="Share zeroed of what layers read.")
+    ] = 0.5,
+    mix_dropout: Annotated[float, typer.Option(metavar="X", help="Share zeroed of a mix.")] = 0.5,
+    mix_penalty: Annotated[
+        float,
+        typer.Option(metavar="X", help="What draws a mix to the mean of the layers (lambda)."),
+    ] = 1e-3,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Sentences of a step.")] = 32,
+    learning_rate: runs.LearningRate = 2e-3,
+    elmo_learning_rate: Annotated[
+        float, typer.Option(metavar="X", help="Of a biLM that learns too.")
+    ] = 1e-4,
+    weight_decay: runs.WeightDecay = 0.01,
+    clip_norm: runs.ClipNorm = 1.0,
+    min_count: Annotated[
+        int, typer.Option(metavar="N", help="Rarer words have no vector of their own.")
+    ] = 2,
+    device: runs.Device = "cpu",
+) -> None:
+    """Train a tagger; it is DIR/best, and what `relmo tag predict DIR` takes.
+
+    Ctrl-C and SIGTERM save first; the same command with --resume then goes on as if nothing had
+    happened.
+    """
+    given = dict(locals())
+
+    from relmo.text.tagged import read_tagged
+
+    config, training = _settings(given)
+    kind = _kind(format)
+    parts = [
+        None if file is None else read_tagged(file, format=kind) for file in (train, dev, test)
+    ]
+    numbers = [seed] if seeds is None else _seeds(seeds)
+    found: dict[int, list[float]] = {}
+    for number in numbers:
+        folder = out if seeds is None else out / f"seed-{number}"
+        found[number] = _train(given, parts, config, replace(training, seed=number), folder)
+    if seeds is not None:
+        names = ["development F1", "test F1"]
+        for name, column in zip(names, zip(*found.values(), strict=True), strict=False):
+            deviation = statistics.stdev(column) if len(column) > 1 else 0.0
+            print(f"{name}: {statistics.mean(column):.2f} ± {deviation:.2f} of {len(column)} seeds")
+
+
+def _train(
+    given: dict[str, Any],
+    parts: "list[list[TaggedSentence] | None]",
+    config: "TaggerConfig",
+    training: "TaggerTraining",
+    out: Path,
+) -> list[float]:
+    """One run; the F1 of the development data, and of the test data where there are such."""
+    from relmo.tasks.layer_cache import default_folder
+    from relmo.tasks.tagger import Tagger
+    from relmo.tasks.tagger_run import TaggerData, train_tagger
+
+    train, dev, test = parts
+    assert train is not None
+    assert dev is not None
+    cache = default_folder() if given["cache"] is None else Path(given["cache"])
+    data = TaggerData(
+        train=train,
+        dev=dev,
+        elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
+        cache=None if given["cache"] == "none" else cache,
+    )
+    with runs.stop_on_signals() as received, runs.display() as show:
+        result = train_tagger(
+            data, out, config, training, resume=given["resume"],
+            should_stop=lambda: bool(received), on_progress=show, on_cache=_telling(),
+        )  # fmt: skip
+    print(_closing(result, out))
+    if result.stopped:
+        raise typer.Exit(128 + received[0])
+    assert result.best is not None  # the last step is always validated
+    scores = [100 - result.best]
+    if test is not None:
+        tested = _scores(Tagger.load(out, device=given["device"]), test)
+        print(f"test: precision {tested.precision:.2f}, recall {tested.recall:.2f}, "
+              f"F1 {tested.f1:.2f}")  # fmt: skip
+        scores.append(tested.f1)
+    return scores
+
+
+def _settings(given: dict[str, Any]) -> "tuple[TaggerConfig, TaggerTraining]":
+    from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
+
+    config, training = (
+        {field.name: given[field.name] for field in fields(kind)}
+        for kind in (TaggerConfig, TaggerTraining)
+    )
+    return TaggerConfig(**config), TaggerTraining(**training)
+
+
+def _kind(format: FileFormat | None) -> Any:
+    return None if format is None else format.value
+
+
+def _seeds(text: str) -> list[int]:
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
+        raise ConfigError(f"--seeds: expected different whole numbers, such as 1,2,3, got {text!r}")
+    return list(map(int, numbers))
+
+
+def _closing(result: "Result", out: Path) -> str:
+    seen = f"{result.step:,} steps, {result.tokens:,} tokens"
+    if result.stopped or result.best is None:
+        return f"{out}: stopped and saved after {seen}; go on with --resume"
+    line = f"{out / 'best'}: {seen}, development F1 {100 - result.best:.2f}"
+    if result.ended_early:
+        line += f" at step {result.best_step:,}; ended early, as none after it was better"
+    return line
+
+
+def _telling() -> "Callable[[CacheProgress], None]":
+    """Says on standard error what is written to the cache: its size before, then how far it is."""
+    said = 0.0
+
+    def tell(p: "CacheProgress") -> None:
+        nonlocal said
+        if not p.n_done:
+            said = time.monotonic()
+            print(f"layers of {some(p.n_tokens, 'token')}: {in_bytes(p.n_bytes)} in {p.path}",
+                  file=sys.stderr)  # fmt: skip
+        elif time.monotonic() - said > 30:
+            said = time.monotonic()
+            print(f"layers: {p.n_done / p.n_tokens:.0%}", file=sys.stderr)
+
+    return tell
+
+
+def _scores(tagger: "Tagger", sentences: "list[TaggedSentence]") -> "Scores":
+    from relmo.tasks.evaluation import evaluate
+
+    predicted = tagger.tag(sentences)
+    return evaluate([s.tags for s in sentences], predicted, tagger.scheme)
+
+
+@tag.command()
+def evaluate(
+    folder: Folder,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Sentences with their true tags, - for standard input.",
+            show_default=False,
+        ),
+    ],
+    report: Annotated[Report, typer.Option(help="How the scores are printed.")] = Report.markdown,
+    format: Format = None,
+    device: runs.Device = "cpu",
+) -> None:
+    """Print how well a tagger finds the tags of FILE: precision, recall and F1 in percent.
+
+    They are counted as the conlleval script does, a span being right where its first and last token
+    and its label are.
+    """
+    from relmo.tasks.tagger import Tagger
+    from relmo.text.tagged import read_tagged
+
+    sentences = read_tagged(file, format=_kind(format))
+    scores = _scores(Tagger.load(folder, device=runs.device(device)), sentences)
+    if report is Report.json:
+        print(json.dumps(scores.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(scores.to_markdown(), end="")
+
+
+@tag.command()
+def predict(
+    folder: Folder,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Sentences in any format with or without tags, - for standard input.",
+            show_default=False,
+        ),
+    ],
+    format: Format = None,
+    device: runs.Device = "cpu",
+) -> None:
+    """Print FILE with the tags that a tagger gives it, in its own format."""
+    from relmo.tasks.tagger import Tagger
+    from relmo.text.tagged import read_tokens
+
+    document = read_tokens(file, format=_kind(format))
+    tagger = Tagger.load(folder, device=runs.device(device))
+    tags = [sentence.tags for sentence in tagger.predict(document.sentences)]
+    sys.stdout.flush()
+    data = document.with_tags(tags)
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.buffer.write(data)
+    else:
+        print(os.fsdecode(data), end="")

@@ -1,0 +1,234 @@
+"""The layers of a frozen biLM over a data set, computed once and kept on disk.
+
+An epoch then costs what the task's own network costs. A file of the cache is a `.npy` array
+(tokens, n_layers, dim) of float16, sentence after sentence: all that a sentence needs lies
+together, and a batch reads a few stretches of it. Its name is a checksum of the model's parameters
+and of the tokens, so the same model over the same data finds it again, whatever the run; nothing
+else is in the folder, and any file of it may be deleted.
+
+It is written aside and renamed when it is whole. A killed run leaves what it had under a hidden
+name, which the next run over the same data removes.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from relmo._files import remove_leftovers, replacing_file
+from relmo.embedding import padded_batch
+from relmo.errors import InputError
+from relmo.formats.verify import parameters_sha256
+from relmo.hub import home
+from relmo.model import Elmo
+
+__all__ = ["CacheProgress", "ComputedLayers", "LayerSource", "StoredLayers", "default_folder",
+           "stored"]  # fmt: skip
+
+_logger = logging.getLogger(__name__)
+
+_VERSION = 1  # of what is stored for a model and its data; part of a file's name
+_BYTES_A_NUMBER = 2
+
+Sentences = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheProgress:
+    """What is being written; the first one comes before anything is."""
+
+    path: Path
+    """The file."""
+    n_bytes: int
+    """Its size when it is whole."""
+    n_done: int
+    """Tokens so far."""
+    n_tokens: int
+    """Tokens of the data."""
+
+
+@runtime_checkable
+class LayerSource(Protocol):
+    """The layers of some sentences of a data set."""
+
+    def __call__(self, numbers: Sequence[int]) -> Tensor:
+        """Layers (N, n_layers, dim), float32, of sentences one after another.
+
+        Args:
+            numbers: of sentences that have tokens, of falling length, at least one.
+        """
+
+
+class ComputedLayers:
+    """Layers computed each time they are asked for.
+
+    Frozen they are rounded to half precision, as a cache stores them: what is learned from a cache
+    is used on the same numbers.
+
+    Args:
+        elmo: the model.
+        sentences: tokens.
+        trains: whether the biLM learns: with a graph, and not rounded.
+    """
+
+    def __init__(self, elmo: Elmo, sentences: Sentences, *, trains: bool = False) -> None:
+        self.elmo, self.sentences, self.trains = elmo, sentences, trains
+
+    def __call__(self, numbers: Sequence[int]) -> Tensor:
+        """See `LayerSource`."""
+        batch = [self.sentences[number] for number in numbers]
+        found = padded_batch(self.elmo, batch, trains=self.trains).layers
+        layers = torch.stack(found, dim=1)  # (N, n_layers, dim)
+        return layers if self.trains else layers.half().float()
+
+
+class StoredLayers:
+    """Layers from a file of the cache, which stays on disk.
+
+    Args:
+        path: the file.
+        array: what it holds, (tokens, n_layers, dim).
+        lengths: tokens of each sentence.
+        device: where the layers are wanted.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        array: npt.NDArray[np.float16],
+        lengths: Sequence[int],
+        device: torch.device,
+    ) -> None:
+        self.path, self._array, self._device = path, array, device
+        self._stops = np.cumsum(lengths).tolist()
+        self._lengths = list(lengths)
+
+    def __call__(self, numbers: Sequence[int]) -> Tensor:
+        """See `LayerSource`."""
+        pieces = [
+            self._array[self._stops[number] - self._lengths[number] : self._stops[number]]
+            for number in numbers
+        ]
+        return torch.from_numpy(np.concatenate(pieces)).to(self._device).float()
+
+
+def default_folder() -> Path:
+    """Where layers are kept if nothing else is said: `layers` in relmo's cache folder."""
+    return home() / "layers"
+
+
+def stored(
+    elmo: Elmo,
+    sentences: Sentences,
+    folder: Path,
+    *,
+    on_progress: Callable[[CacheProgress], None] = lambda _: None,
+) -> StoredLayers:
+    """The layers of all sentences, from the cache or put there.
+
+    Args:
+        elmo: the model.
+        sentences: tokens.
+        folder: of the cache, made if need be.
+        on_progress: told before anything is written, and then now and then; not at all where the
+            layers are there already.
+
+    Raises:
+        InputError: the folder cannot be written, the disk has not enough room, or a number is too
+            large for half precision.
+    """
+    lengths = [len(sentence) for sentence in sentences]
+    shape = (sum(lengths), elmo.n_layers, elmo.dim)
+    path = folder / f"{_key(elmo, sentences)}.npy"
+    array = _opened(path, shape)
+    if array is None:
+        _write(path, elmo, sentences, shape, on_progress)
+        array = _opened(path, shape)
+        if array is None:
+            raise InputError(f"{path}: was written and cannot be read; is the disk full?")
+    return StoredLayers(path, array, lengths, elmo.device)
+
+
+def _key(elmo: Elmo, sentences: Sentences) -> str:
+    """Of the model and the data, in hexadecimal digits."""
+    words = elmo.vocab.words if elmo.config.n_words is not None and elmo.vocab is not None else ()
+    lexicon = elmo.lexicon and (elmo.lexicon.words, elmo.lexicon.characters)
+    facts = [_VERSION, parameters_sha256(elmo.checkpoint()), elmo.config.to_dict(), words, lexicon]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for sentence in sentences:
+        digest.update(json.dumps(list(sentence)).encode())
+    return digest.hexdigest()[:32]
+
+
+def _opened(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.float16] | None:
+    """The array of that shape in the file, mapped; None where there is none."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        _logger.warning("%s: not what was stored (%s); it is written anew", path, error)
+        return None
+    if array.shape != shape or array.dtype != np.float16:
+        _logger.warning("%s: another array than was stored; it is written anew", path)
+        return None
+    found: npt.NDArray[np.float16] = array
+    return found
+
+
+def _write(
+    path: Path,
+    elmo: Elmo,
+    sentences: Sentences,
+    shape: tuple[int, int, int],
+    on_progress: Callable[[CacheProgress], None],
+) -> None:
+    n_bytes = shape[0] * shape[1] * shape[2] * _BYTES_A_NUMBER
+    _make_room(path.parent, n_bytes)
+    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+
+    def tell(n_done: int) -> None:
+        on_progress(CacheProgress(path=path, n_bytes=n_bytes, n_done=n_done, n_tokens=shape[0]))
+
+    tell(0)
+    with replacing_file(path) as aside, aside.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        done = told = 0
+        for layers in elmo.embed_stream(sentences, "all"):
+            with np.errstate(over="ignore"):
+                rows = layers.swapaxes(0, 1).astype("<f2")  # (tokens, n_layers, dim)
+            if not np.isfinite(rows).all():
+                raise InputError(
+                    f"{path}: a number of the layers is too large for half precision; go without "
+                    "the cache: --cache none"
+                )
+            file.write(rows.tobytes())
+            done += len(rows)
+            if done - told > 5000:
+                tell(done)
+                told = done
+    tell(done)
+    remove_leftovers(path)
+
+
+def _make_room(folder: Path, n_bytes: int) -> None:
+    """The folder, with so much room on its disk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise InputError(f"cannot write '{folder}': {error.strerror or error}") from error
+    if free < n_bytes:
+        raise InputError(
+            f"{folder}: the layers take {n_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            "give another folder with --cache DIR, or go without: --cache none"
+        )

@@ -1,0 +1,268 @@
+"""Tagger, the façade: sentences in, tags and spans out.
+
+    tagger = Tagger.load("ner")
+    for sentence in tagger.predict(["John lives in New York ."]):
+        print(sentence.spans)
+
+Peters et al. 2018, section 3.2: see `relmo.tasks.tagger_model` for the network, and
+`relmo.tasks.tagger_run` for its training.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import torch
+
+from relmo.errors import ConfigError, FormatError, InputError
+from relmo.formats._write import model_folder
+from relmo.formats.verify import parameters_sha256
+from relmo.model import BOX, Elmo, load
+from relmo.tasks import tagger_files
+from relmo.tasks.layer_cache import ComputedLayers
+from relmo.tasks.tagger_config import TaggerConfig
+from relmo.tasks.tagger_data import Encoder, allowed_steps, decoded, tag_ids
+from relmo.tasks.tagger_files import BOXED, HERE, ElmoReference, TaggerFiles
+from relmo.tasks.tagger_model import TaggerNetwork
+from relmo.text.sentences import Sentence, tokenised
+from relmo.text.spans import Scheme, spans
+from relmo.text.tagged import TaggedSentence
+from relmo.text.vocab import Vocabulary
+from relmo.train.folder import BEST, LAST
+
+__all__ = ["ScoredSpan", "TaggedTokens", "Tagger"]
+
+
+class ScoredSpan(NamedTuple):
+    """A labelled stretch of a sentence's tokens, and how sure of it the tagger is."""
+
+    label: str
+    start: int
+    """Number of its first token, from 0."""
+    end: int
+    """Number of the token after its last one."""
+    score: float
+    """The probability of the least certain of its tags."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedTokens:
+    """A sentence as the tagger sees it."""
+
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+    """One a token."""
+    scores: tuple[float, ...]
+    """The probability of each tag, whatever its neighbours are."""
+    scheme: Scheme
+    """Of the tags."""
+
+    @property
+    def spans(self) -> list[ScoredSpan]:
+        """What the tags stand for, from left to right; each token where they are no spans."""
+        return [
+            ScoredSpan(label, start, end, min(self.scores[start:end]))
+            for label, start, end in spans(self.tags, self.scheme)
+        ]
+
+
+class Tagger:
+    """A trained tagger, with the biLM under it.
+
+    Args:
+        network: the network.
+        tags: by their numbers in it.
+        scheme: of the tags.
+        words: of the network's own word vectors, where it has such.
+        elmo: the biLM, where the network reads one.
+        elmo_source: where it came from: "box", "here" (it belongs to the tagger, such as one that
+            was fine-tuned) or its path; None: as the biLM says itself.
+    """
+
+    def __init__(
+        self,
+        network: TaggerNetwork,
+        tags: tuple[str, ...],
+        scheme: Scheme,
+        *,
+        words: Vocabulary | None = None,
+        elmo: Elmo | None = None,
+        elmo_source: str | None = None,
+    ) -> None:
+        if (elmo is None) == network.config.elmo:
+            raise ConfigError(f"Tagger: a network with elmo={network.config.elmo} and "
+                              f"{'no' if elmo is None else 'a'} biLM")  # fmt: skip
+        self.network = network.eval()
+        self.tags, self.scheme, self.words, self.elmo = tags, scheme, words, elmo
+        self._elmo_source = _source(elmo) if elmo_source is None and elmo else elmo_source
+        self.allowed = allowed_steps(tags, scheme) if network.config.constrained else None
+
+    @property
+    def config(self) -> TaggerConfig:
+        """The network's shape."""
+        return self.network.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.network.scores.bias.device
+
+    def __repr__(self) -> str:
+        return f"Tagger({len(self.tags)} tags, scheme={self.scheme!r}, elmo={self.elmo!r})"
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        elmo: Elmo | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Self:
+        """Load a tagger.
+
+        Args:
+            folder: of a tagger, or of a training run, of which the best tagger is taken.
+            elmo: the biLM it was trained on; None: the one that its folder names.
+            device: where it shall compute, such as "cpu" or "cuda".
+
+        Raises:
+            FormatError, ConfigError: not a tagger, or files that are damaged or contradict each
+                other; or the biLM is another one than it was trained on.
+            InputError: there is nothing there, or the biLM is no longer where it was.
+        """
+        folder = _tagger_folder(Path(folder))
+        files = tagger_files.read(folder)
+        if files.elmo is None:
+            elmo = None
+        else:
+            elmo = _loaded(files.elmo, folder) if elmo is None else elmo
+            _check_elmo(elmo, files.elmo, folder)
+            elmo = elmo.to(device)
+        return cls(
+            files.network().to(device), files.tags, files.scheme, words=files.words, elmo=elmo,
+            elmo_source=None if files.elmo is None else files.elmo.source,
+        )  # fmt: skip
+
+    def save(
+        self, folder: str | os.PathLike[str], *, copy_elmo: bool = False, overwrite: bool = False
+    ) -> None:
+        """Write the tagger; the folder appears whole or not at all.
+
+        Args:
+            folder: where; nothing, an empty folder or an earlier tagger may be there.
+            copy_elmo: put the biLM beside it, so that the folder is all that is needed.
+            overwrite: replace any other folder too, with everything in it.
+
+        Raises:
+            InputError: another folder is there and `overwrite` is not given, or it cannot be
+                written.
+        """
+        own = frozenset({tagger_files.CONFIG, tagger_files.MODEL, tagger_files.VOCAB,
+                         tagger_files.ELMO})  # fmt: skip
+        with model_folder(
+            folder, own=own, why_not=tagger_files.why_not, overwrite=overwrite
+        ) as aside:
+            self.write(aside, copy_elmo=copy_elmo)
+
+    def write(self, folder: Path, *, copy_elmo: bool = False) -> None:
+        """`save` into an empty folder."""
+        source = HERE if copy_elmo and self.elmo is not None else self._elmo_source
+        checkpoint = reference = None
+        if self.elmo is not None:
+            assert source is not None
+            checkpoint = self.elmo.checkpoint()
+            reference = ElmoReference(
+                source=source, sha256=parameters_sha256(checkpoint),
+                n_layers=self.elmo.n_layers, dim=self.elmo.dim,
+            )  # fmt: skip
+        files = TaggerFiles(
+            config=self.config, tags=self.tags, scheme=self.scheme, words=self.words,
+            elmo=reference,
+            tensors={name: t.detach().cpu() for name, t in self.network.state_dict().items()},
+        )  # fmt: skip
+        tagger_files.write(files, checkpoint if source == HERE else None, folder)
+
+    def predict(
+        self, sentences: Iterable[Sentence], *, token_budget: int = 4096
+    ) -> list[TaggedTokens]:
+        """Tag sentences.
+
+        Args:
+            sentences: lists of tokens, or strings that are split on white space.
+            token_budget: tokens computed together; it changes no tag.
+
+        Raises:
+            InputError: `sentences` is a single string, a token is not a string or the budget is
+                below 1.
+        """
+        tokens = list(tokenised(sentences))
+        layers = None if self.elmo is None else ComputedLayers(self.elmo, tokens)
+        encoder = Encoder(self.config, self.words, tokens, layers, self.device)
+        found = decoded(self.network, encoder, self.allowed, token_budget)
+        return [
+            TaggedTokens(
+                tokens=tuple(sentence), tags=tuple(self.tags[tag] for tag in tags),
+                scores=tuple(scores), scheme=self.scheme,
+            )
+            for sentence, (tags, scores) in zip(tokens, found, strict=True)
+        ]  # fmt: skip
+
+    def tag(self, sentences: Sequence[TaggedSentence]) -> list[tuple[str, ...]]:
+        """Tags for sentences that have true ones, to be held against those.
+
+        Raises:
+            InputError: a true tag is none that the tagger knows.
+        """
+        tag_ids(sentences, self.tags)
+        return [found.tags for found in self.predict([s.tokens for s in sentences])]
+
+
+def _tagger_folder(folder: Path) -> Path:
+    """The tagger in a folder or in that of a run."""
+    if not folder.is_dir():
+        raise InputError(f"'{folder}' is not a folder; expected a tagger's or a run's")
+    for found in (folder, folder / BEST, folder / LAST):
+        if (found / tagger_files.MODEL).is_file():
+            return found
+    runs = sorted(path.parent for path in folder.glob(f"*/{BEST}/{tagger_files.MODEL}"))
+    if runs:
+        raise InputError(f"{folder}: holds {len(runs)} runs; give one, such as '{runs[0].parent}'")
+    why_not = tagger_files.why_not(folder) or f"it has no {tagger_files.MODEL}"
+    raise FormatError(f"'{folder}' is no tagger: {why_not}")
+
+
+def _source(elmo: Elmo) -> str:
+    """How a tagger names a biLM."""
+    if elmo.checkpoint_info is None:
+        return HERE
+    source = elmo.checkpoint_info.source.resolve()
+    return BOXED if source == BOX.resolve() else str(source)
+
+
+def _loaded(reference: ElmoReference, folder: Path) -> Elmo:
+    if reference.source == BOXED:
+        return load()
+    if reference.source == HERE:
+        return load(folder / tagger_files.ELMO)
+    path = Path(reference.source)
+    if not path.exists():
+        raise InputError(
+            f"{folder}: the biLM it was trained on is no longer at '{path}'; give it as elmo="
+        )
+    return load(path)
+
+
+def _check_elmo(elmo: Elmo, expected: ElmoReference, folder: Path) -> None:
+    found = parameters_sha256(elmo.checkpoint())
+    if found != expected.sha256:
+        raise FormatError(
+            f"{folder}: was trained on a biLM of sha256 {expected.sha256:.12}..., got one of "
+            f"{found:.12}...: {elmo!r}"
+        )
+    if (elmo.n_layers, elmo.dim) != (expected.n_layers, expected.dim):
+        raise FormatError(
+            f"{folder}: says of its biLM {expected.n_layers} layers of {expected.dim}, it has "
+            f"{elmo.n_layers} of {elmo.dim}"
+        )

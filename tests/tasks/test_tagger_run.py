@@ -1,0 +1,235 @@
+"""A tagger's run: it learns, resumes as if nothing had been, and says what is wrong."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from relmo.errors import ConfigError, InputError, TrainingError
+from relmo.tasks.tagger import Tagger
+from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
+from relmo.tasks.tagger_data import epoch_batches
+from relmo.tasks.tagger_model import TaggerNetwork
+from relmo.tasks.tagger_run import TaggerData, TaggingRun
+from relmo.text.vocab import Vocabulary
+from relmo.train.folder import RunFolder
+from tests.helpers import tiny_elmo
+from tests.tasks.helpers import DEV, TRAIN, config, data, elmo, sentence, trained, training
+from tests.train.helpers import _same, after, metrics, training_state
+
+TOKENS = [list(s.tokens) for s in DEV]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """Same bits: networks, optimizer, random state, metrics."""
+    for name in ("last", "best"):
+        first, second = (Tagger.load(folder / name) for folder in (one, other))
+        assert _same(first.network.state_dict(), second.network.state_dict())
+        assert first.elmo is None or _same(
+            first.elmo.bilm.state_dict(), second.elmo and second.elmo.bilm.state_dict()
+        )
+    assert _same(training_state(one), training_state(other))
+    assert metrics(one) == metrics(other)
+
+
+def in_parts(out: Path, *stops: int, **given: Any) -> None:
+    for n in stops:
+        trained(out, resume=True, should_stop=after(n), **given)
+
+
+def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path: Path):
+    given = data(cache=tmp_path / "cache")
+    trained(tmp_path / "whole", given)
+    in_parts(tmp_path / "parts", 2, 5, 99, given=given)
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_a_fine_tuned_model_learns_resumes_and_goes_along(tmp_path: Path):
+    how = training(epochs=2, finetune_elmo=True, elmo_learning_rate=0.01)
+    trained(tmp_path / "whole", data(), how=how)
+    for n in (3, 99):
+        in_parts(tmp_path / "parts", n, given=data(), how=how)
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    tagger = Tagger.load(tmp_path / "whole")
+    assert tagger.elmo is not None
+    before = elmo().bilm.state_dict()
+    changed = [k for k, v in tagger.elmo.bilm.state_dict().items() if not v.equal(before[k])]
+    assert len(changed) == len(before)
+
+
+def test_a_run_is_the_same_with_and_without_a_cache(tmp_path: Path):
+    trained(tmp_path / "cached", data(cache=tmp_path / "cache"))
+    trained(tmp_path / "computed", data())
+    cached, computed = (Tagger.load(tmp_path / n).predict(TOKENS) for n in ("cached", "computed"))
+    assert [s.tags for s in cached] == [s.tags for s in computed]
+    for one, other in zip(cached, computed, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", [TaggerConfig, TaggerTraining])
+def test_settings_come_back_from_a_file_or_an_error_names_the_key(kind: Any):
+    values = kind().to_dict()
+    assert kind.from_dict(json.loads(json.dumps(values))) == kind()
+    for wrong in (None, [], "x", {**values, "no_such": 1}, dict(list(values.items())[1:])):
+        with pytest.raises(ConfigError, match=r"^here: "):
+            kind.from_dict(wrong, "here")
+    for name in values:
+        for bad in (None, "?", [1], {}, -1e99, 10**99):
+            with pytest.raises(ConfigError, match=name.replace("_", "[_-]")):
+                kind.from_dict({**values, name: bad}, "here")
+
+
+def test_another_seed_is_another_run_and_the_same_is_the_same(tmp_path: Path):
+    how = training(epochs=1)
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        trained(tmp_path / name, how=replace(how, seed=seed))
+    assert_same_run(tmp_path / "one", tmp_path / "again")
+    assert metrics(tmp_path / "one") != metrics(tmp_path / "other")
+
+
+def test_it_ends_early_and_keeps_the_best(tmp_path: Path):
+    how = training(epochs=30, patience=2, learning_rate=1e-9)
+    result = trained(tmp_path / "run", how=how)
+    assert result.ended_early
+    assert (result.best_step, result.step) == (5, 15)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["patience"] == 2
+
+
+def test_a_tagger_without_a_model_reads_words_and_characters(tmp_path: Path):
+    shape = config(elmo=False, char_dim=8, word_dim=4)
+    result = trained(tmp_path, data(elmo=None), shape)
+    tagger = Tagger.load(tmp_path)
+    assert tagger.elmo is None
+    assert tagger.words is not None
+    assert "ann" in tagger.words
+    assert result.best is not None
+    assert tagger.predict([["Unseen"]])[0].tags
+
+
+def test_given_word_vectors_are_where_it_starts():
+    vectors = torch.arange(6.0).reshape(3, 2)
+    given = data(elmo=None, vectors=(Vocabulary(["rome", "Rome", "x"]), vectors))
+    shape = config(elmo=False, word_dim=2)
+    run = TaggingRun(given, RunFolder(Path("nowhere")), shape, training())
+    words, rows = run.words, run.tagger.network.words
+    assert words is not None
+    assert rows is not None
+    assert rows[words.index("Rome")].tolist() == [2, 3]
+    assert rows[words.index("anything")].tolist() == [2, 3]  # their mean
+    with pytest.raises(ConfigError, match="word vectors: expected 3 numbers each"):
+        TaggingRun(given, run.folder, replace(shape, word_dim=3), training())
+
+
+def test_every_epoch_has_every_sentence_once_in_its_own_order():
+    lengths = [k % 7 for k in range(300)]
+    first, again, second = (epoch_batches(lengths, 4, 1, epoch) for epoch in (0, 0, 1))
+    assert first == again != second
+    for batches in (first, second):
+        found = sorted(number for batch in batches for number in batch)
+        assert found == [k for k in range(300) if lengths[k]]
+        for batch in batches:
+            sizes = [lengths[number] for number in batch]
+            assert sizes == sorted(sizes, reverse=True)
+            assert len(batch) <= 4
+
+
+def test_an_unknown_tag_of_the_development_data_is_named_before_anything_is_learned(tmp_path: Path):
+    dev = [*DEV, sentence(["in", "Rome"], ["O", "B-GPE"], line=70)]
+    with pytest.raises(InputError, match=r"corpus\.txt: line 70: .*'Rome' has the tag 'B-GPE'"):
+        trained(tmp_path, data(dev=dev))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": []}, "the training data hold no tagged token"),
+        ({"dev": [sentence([], [])]}, "the development data hold no tagged token"),
+    ],
+)
+def test_data_without_a_token_are_an_error(tmp_path: Path, changes: dict[str, Any], message: str):
+    with pytest.raises(InputError, match=message):
+        trained(tmp_path, data(**changes))
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "how", "message"),
+    [
+        (data(), config(lstm_dim=7), training(), "lstm_dim: expected 6 as the run was started"),
+        (data(), config(), training(seed=2), "seed: expected 1 as the run was started, got 2"),
+        (data(train=TRAIN[1:]), config(), training(), "train: expected"),
+        (data(elmo=tiny_elmo(1)), config(), training(), "elmo: expected"),
+    ],
+)
+def test_another_run_is_not_resumed(
+    run_of_a_step: Path, given: TaggerData, shape: TaggerConfig, how: TaggerTraining, message: str
+):
+    with pytest.raises(ConfigError, match=message):
+        trained(run_of_a_step, given, shape, how, resume=True)
+
+
+def test_a_run_is_not_overwritten(run_of_a_step: Path):
+    with pytest.raises(InputError, match="holds a training run; give --resume"):
+        trained(run_of_a_step)
+
+
+@pytest.fixture(scope="module")
+def run_of_a_step(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stopped")
+    trained(folder, should_stop=lambda: True)
+    return folder
+
+
+@pytest.mark.parametrize("n_bad", [1, 2])
+def test_numbers_that_are_not_finite_are_rolled_back_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_bad: int
+):
+    loss, count = TaggerNetwork.loss, itertools.count(1)
+
+    def bad(network: TaggerNetwork, *given: Any) -> torch.Tensor:
+        return loss(network, *given) * (torch.nan if 7 < next(count) <= 7 + n_bad else 1)
+
+    monkeypatch.setattr(TaggerNetwork, "loss", bad)
+    if n_bad == 2:
+        with pytest.raises(TrainingError, match="step 6: loss is nan, again after a roll back"):
+            trained(tmp_path)
+        return
+    assert trained(tmp_path).step == 15
+    (line,) = [line for line in metrics(tmp_path) if line["kind"] == "rollback"]
+    assert (line["step"], line["failed_step"]) == (5, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lstm_dim": 0}, "--lstm-dim must be a whole number from 1"),
+        ({"lstm_dim": 10**9}, "--lstm-dim must be a whole number from 1 to 65536"),
+        ({"n_mixtures": 3}, "--n-mixtures"),
+        ({"dropout": 1.0}, "--dropout must be from 0 to below 1, got 1.0"),
+        ({"dropout": float("nan")}, "--dropout must be from 0"),
+        ({"output": "hmm"}, "--output must be softmax or crf"),
+        ({"char_dim": 6}, "--char-dim must be a multiple of 4"),
+        ({"elmo": False, "char_dim": 0, "word_dim": 0}, "needs --char-dim or --word-dim"),
+    ],
+)
+def test_an_impossible_shape_is_an_error(change: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        TaggerConfig(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "--epochs"),
+        ({"learning_rate": 0.0}, "--learning-rate"),
+        ({"seed": -1}, "--seed"),
+        ({"weight_decay": 2.0}, "--weight-decay"),
+    ],
+)
+def test_impossible_training_is_an_error(change: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        TaggerTraining(**change)
