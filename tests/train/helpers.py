@@ -205,4 +205,5 @@ def after(n_steps: int) -> Callable[[], bool]:
 
 def assert_tidy(out: Path) -> None:
     """Nothing half written lies about."""
-    assert {path.name for path in out.iterdir()} <= {"run.json", "metrics.jsonl", "last", "best"}
+    whole = {"run.json", "run.toml", "metrics.jsonl", "last", "best"}
+    assert {path.name for path in out.iterdir()} <= whole

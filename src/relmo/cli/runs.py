@@ -26,6 +26,7 @@ __all__ = [
     "Device",
     "Dropout",
     "GradientScale",
+    "LayerDecay",
     "LearningRate",
     "Mode",
     "NCandidates",
@@ -37,6 +38,7 @@ __all__ = [
     "SaveEverySteps",
     "Seed",
     "Softmax",
+    "SoftmaxSteps",
     "UnrollSteps",
     "ValidTokens",
     "ValidateEverySteps",
@@ -116,6 +118,13 @@ Softmax = Annotated[
     str,
     typer.Option(metavar="sampled|full", help="The training loss."),
 ]
+SoftmaxSteps = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="First steps, in which only the softmax learns: for a model that has none.",
+    ),
+]
 NCandidates = Annotated[
     int,
     typer.Option(metavar="N", help="Candidates of the sampled softmax."),
@@ -131,6 +140,14 @@ LearningRate = Annotated[
 WarmupSteps = Annotated[
     int,
     typer.Option(metavar="N", help="Steps over which it rises."),
+]
+LayerDecay = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        help="Each layer's learning rate is this share of that of the layer above it, from the "
+        "softmax down to the token encoder.",
+    ),
 ]
 Decay = Annotated[
     str,

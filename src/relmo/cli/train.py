@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relmo.cli import corpus, runs
+from relmo.cli import config_file, corpus, runs
 
 if TYPE_CHECKING:
+    from relmo.config import BiLMConfig
     from relmo.train.config import TrainConfig
 
 __all__ = ["train"]
 
 
+@config_file.errors_name_the_file
 def train(  # noqa: PLR0913 - each is a flag
     files: corpus.Files,
     out: runs.Out,
+    config: config_file.Option = None,
     valid: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="CORPUS", help="Held-out sentences, likewise.", show_default="no validation"
         ),
@@ -26,12 +29,13 @@ def train(  # noqa: PLR0913 - each is a flag
     field: corpus.Field = "text",
     tokenizer: corpus.Tokenizer = "whitespace",
     preset: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="mini|small|medium|original",
             help="Shape of the model.",
+            show_default="mini",
         ),
-    ] = "mini",
+    ] = None,
     vocab: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +67,8 @@ def train(  # noqa: PLR0913 - each is a flag
     clip_norm: runs.ClipNorm = 1.0,
     dropout: runs.Dropout = 0.1,
     precision: runs.Precision = "float32",
+    layer_decay: runs.LayerDecay = 1.0,
+    softmax_steps: runs.SoftmaxSteps = 0,
     lstm_dim: Annotated[
         int | None, typer.Option(metavar="N", help="Instead of the preset's LSTM width.")
     ] = None,
@@ -80,14 +86,14 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.train import run
 
-    config = _config(given)
+    settings = _settings(given)
     text = corpus.read(files, field, tokenizer)
-    held_out = None if valid is None else corpus.read([valid], field, tokenizer)
+    held_out = None if valid is None else corpus.read(valid, field, tokenizer)
     corpus.check_apart(files, out, text, held_out)
     words = runs.words(given, text)
     with runs.stop_on_signals() as received, runs.display() as show:
         result = run.train(
-            text, held_out, out, config,
+            text, held_out, out, settings,
             vocab=words, resume=resume, device=runs.device(device),
             should_stop=lambda: bool(received), on_progress=show,
         )  # fmt: skip
@@ -96,9 +102,21 @@ def train(  # noqa: PLR0913 - each is a flag
         raise typer.Exit(128 + received[0])
 
 
-def _config(given: dict[str, Any]) -> "TrainConfig":
-    from relmo.train.config import TrainConfig, preset
+def _settings(given: dict[str, Any]) -> "TrainConfig":
+    from relmo.train.config import TrainConfig
 
-    shape = preset(given["preset"])
     other = {name: given[name] for name in ("lstm_dim", "projection_dim") if given[name]}
-    return TrainConfig(model=replace(shape, **other), **runs.settings(given))
+    return TrainConfig(model=replace(_shape(given), **other), **runs.settings(given))
+
+
+def _shape(given: dict[str, Any]) -> "BiLMConfig":
+    """That of --preset, else of the table [model] in --config."""
+    from relmo.config import BiLMConfig
+    from relmo.train.config import preset
+    from relmo.train.description import NONE
+
+    file: config_file.ConfigFile | None = given["config"]
+    if given["preset"] is not None or file is None or file.model is None:
+        return preset(given["preset"] or "mini")
+    values = {name: None if value == NONE else value for name, value in file.model.items()}
+    return BiLMConfig.from_dict(values, f"{file.path}: model")

@@ -13,14 +13,13 @@ from torch import Tensor
 from relmo.errors import ConfigError, FormatError, InputError, TrainingError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.formats.verify import parameters_sha256
 from relmo.nn.bilm import BiLMState
 from relmo.nn.lstm import LSTMState
 from relmo.text.corpora import Corpus, PathLike
-from relmo.text.tokenizers import name_of
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches
 from relmo.train.config import TrainConfig
+from relmo.train.description import check_continues, describe, described_again, origin
 from relmo.train.evaluate import Perplexity, perplexity, thinned
 from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
@@ -102,7 +101,7 @@ class TrainingRun:
         initial: Checkpoint | None = None,
     ) -> None:
         self.config, self.folder, self.device = config, RunFolder(out), device
-        self.initial = None if initial is None else _named(initial)
+        self.initial = None if initial is None else origin(initial)
         corpus = self.corpus = files if isinstance(files, Corpus) else Corpus(files)
         self.valid = valid if valid is None or isinstance(valid, Corpus) else Corpus(valid)
         for _ in thinned(self.valid or (), config.valid_tokens):
@@ -165,13 +164,15 @@ class TrainingRun:
             FormatError: the run to resume is damaged.
         """
         self.folder.check(resume)
+        now = describe(self.config, self.corpus, self.valid, self.vocab, self.initial, self.device)
         if not self.folder.holds_run():
-            self.folder.start(self._description())
+            self.folder.start(now)
             return None
-        self._check_continues()
+        started = self.folder.description()
+        check_continues(started, now, str(self.folder.path / RUN))
         progress = self._load()
         self.folder.drop_later_metrics(progress["step"])
-        self.folder.describe(self._description())
+        self.folder.describe(described_again(started, now))
         return progress
 
     def step(self, number: int) -> dict[str, float]:
@@ -270,39 +271,6 @@ class TrainingRun:
             ],
         }  # fmt: skip
 
-    def _description(self) -> dict[str, Any]:
-        return {
-            "config": self.config.to_dict(),
-            **({} if self.initial is None else {"from": self.initial}),
-            "files": [str(path) for path in self.corpus.paths],
-            "bytes": [path.stat().st_size for path in self.corpus.paths],
-            "field": self.corpus.field,
-            "tokenizer": name_of(self.corpus.tokenize),
-            "n_words": len(self.vocab),
-            "torch": str(torch.__version__),
-        }
-
-    def _check_continues(self) -> None:
-        """The run to resume had this configuration and this corpus, in whatever folder."""
-        started, source = self.folder.description(), str(self.folder.path / RUN)
-        before, now = (run.get("from", {}).get("sha256") for run in (started, self._description()))
-        if before != now:
-            raise ConfigError(
-                f"{source}: the model to start from: expected {_shown(before)} as the run was "
-                f"started, got {_shown(now)}; resume with that, or start in another folder"
-            )
-        self.config.check_continues(TrainConfig.from_dict(started["config"], source), source)
-        here = self._description()
-        names = ([Path(path).name for path in run["files"]] for run in (started, here))
-        for what, before, now in (
-            ("files", *names),
-            ("bytes", started.get("bytes", here["bytes"]), here["bytes"]),
-            ("field", started.get("field", "text"), here["field"]),
-            ("tokenizer", started.get("tokenizer", "whitespace"), here["tokenizer"]),
-        ):
-            if before != now:
-                raise ConfigError(f"{source}: {what} of the corpus: expected {before}, got {now}")
-
     def _load(self) -> dict[str, Any]:
         """Take up the last checkpoint; its progress."""
         checkpoint, saved = self.folder.load()
@@ -335,15 +303,6 @@ class TrainingRun:
         self.state = _lstm_state(saved["lstm_state"], self.device)
         progress: dict[str, Any] = saved["progress"]
         return progress
-
-
-def _named(checkpoint: Checkpoint) -> dict[str, str]:
-    """What run.json says of the model a run starts from."""
-    return {"source": str(checkpoint.source), "sha256": parameters_sha256(checkpoint)}
-
-
-def _shown(sha256: str | None) -> str:
-    return "none" if sha256 is None else f"one of sha256 {sha256:.12}..."
 
 
 def _lstm_state(saved: list[Tensor] | None, device: torch.device) -> BiLMState | None:
