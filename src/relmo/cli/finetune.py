@@ -68,6 +68,7 @@ def finetune(  # noqa: PLR0913 - each is a flag
     dropout: runs.Dropout = 0.1,
     precision: runs.Precision = "float32",
     device: runs.Device = "cpu",
+    tensorboard: runs.TensorBoard = False,
 ) -> None:
     """Train MODEL further on CORPUS..., a domain's text; the tuned model is DIR/best.
 
@@ -88,12 +89,16 @@ def finetune(  # noqa: PLR0913 - each is a flag
     text, held_out = (corpus.read(paths, field, tokenizer) for paths in (files, valid))
     corpus.check_apart(files, out, text, held_out)
     words = None if has_words(checkpoint) and vocab is None else runs.words(flags, text)
-    with runs.stop_on_signals() as received, runs.display() as show:
+    with (
+        runs.stop_on_signals() as received,
+        runs.display() as show,
+        runs.board(out, tensorboard) as record,
+    ):
         tuned = finetune(
             checkpoint, text, held_out, out, tuning,
             epochs=epochs if max_steps is None else None,
             vocab=words, resume=resume, device=runs.device(device),
-            should_stop=lambda: bool(received), on_progress=show,
+            should_stop=lambda: bool(received), on_progress=show, on_record=record,
         )  # fmt: skip
     for line in _lines(tuned):
         print(line)

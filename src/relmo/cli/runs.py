@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +40,7 @@ __all__ = [
     "Seed",
     "Softmax",
     "SoftmaxSteps",
+    "TensorBoard",
     "UnrollSteps",
     "ValidTokens",
     "ValidateEverySteps",
@@ -46,6 +48,7 @@ __all__ = [
     "VocabSize",
     "WarmupSteps",
     "WeightDecay",
+    "board",
     "closing",
     "device",
     "display",
@@ -177,6 +180,10 @@ Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ..."),
 ]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Write the metrics to DIR/tensorboard too."),
+]
 
 
 def settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,6 +248,18 @@ def stop_on_signals() -> Iterator[list[int]]:
 
 
 @contextmanager
+def board(out: Path, wanted: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What writes the metrics for TensorBoard; where that is not wanted, nothing does."""
+    if not wanted:
+        yield lambda _: None
+        return
+    from relmo.train.tensorboard import TensorBoard
+
+    with TensorBoard(out / "tensorboard") as written:
+        yield written
+
+
+@contextmanager
 def display() -> Iterator[Callable[["Progress"], None]]:
     """A progress bar on a terminal, elsewhere a line every half minute, on standard error."""
     if not sys.stderr.isatty():
@@ -276,8 +295,8 @@ class _LineDisplay:
 
 
 def _measures(p: "Progress") -> str:
-    minutes, seconds = divmod(int(p.seconds_left), 60)
-    text = f"loss {p.loss:.3f}  {p.tokens_per_second:,.0f} tokens/s  {minutes}:{seconds:02} left"
+    left = str(timedelta(seconds=int(p.seconds_left))).removeprefix("0:")
+    text = f"loss {p.loss:.3f}  {p.tokens_per_second:,.0f} tokens/s  {left} left"
     if "perplexity" in p.validation:
         text += f"  validation perplexity {p.validation['perplexity']:.2f}"
     return text

@@ -76,6 +76,7 @@ def train(  # noqa: PLR0913 - each is a flag
         int | None, typer.Option(metavar="N", help="Instead of the preset's projection width.")
     ] = None,
     device: runs.Device = "cpu",
+    tensorboard: runs.TensorBoard = False,
 ) -> None:
     """Train a biLM on CORPUS...; the models are DIR/best and DIR/last.
 
@@ -91,11 +92,15 @@ def train(  # noqa: PLR0913 - each is a flag
     held_out = None if valid is None else corpus.read(valid, field, tokenizer)
     corpus.check_apart(files, out, text, held_out)
     words = runs.words(given, text)
-    with runs.stop_on_signals() as received, runs.display() as show:
+    with (
+        runs.stop_on_signals() as received,
+        runs.display() as show,
+        runs.board(out, tensorboard) as record,
+    ):
         result = run.train(
             text, held_out, out, settings,
             vocab=words, resume=resume, device=runs.device(device),
-            should_stop=lambda: bool(received), on_progress=show,
+            should_stop=lambda: bool(received), on_progress=show, on_record=record,
         )  # fmt: skip
     print(runs.closing(result, out))
     if result.stopped:

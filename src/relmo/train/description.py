@@ -99,15 +99,21 @@ def check_continues(started: Mapping[str, Any], now: Mapping[str, Any], source: 
     ):
         if before != here:
             raise ConfigError(f"{source}: {what} of the corpus: expected {before}, got {here}")
-    for path, before, here in zip(
-        now["files"], started.get("sha256", now["sha256"]), now["sha256"], strict=False
-    ):
+    sums = started.get("sha256", now["sha256"])
+    for path, before, here in zip(now["files"], sums, now["sha256"], strict=False):
         if before != here:
             raise ConfigError(
                 f"{source}: {path} has changed since the run was started, though not in size: "
                 f"expected {_shown(before)}, got {_shown(here)}; resume with the file as it was, "
                 "or start in another folder"
             )
+    before, here = started.get("valid"), now["valid"]
+    if before and here and before["sha256"] != here["sha256"]:
+        raise ConfigError(
+            f"{source}: the validation text: expected {', '.join(before['files'])} as it was when "
+            f"the run was started, got {', '.join(here['files'])}: the best model so far was the "
+            "best on that; resume with it, or start in another folder"
+        )
 
 
 def to_toml(description: Mapping[str, Any]) -> str:

@@ -43,6 +43,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     device: str | torch.device = "cpu",
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_record: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Result:
     """Train a biLM.
 
@@ -57,6 +58,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         device: where to compute.
         should_stop: asked after each step; a stop saves first.
         on_progress: told after each step.
+        on_record: told each line of the metrics; see `relmo.train.tensorboard`.
 
     Raises:
         InputError: a file or the folder cannot be used.
@@ -66,6 +68,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     """
     RunFolder(Path(out)).check(resume)
     run = TrainingRun(files, valid, Path(out), config, vocab, torch.device(device), initial)
+    run.on_record = on_record
     progress = run.start(resume)
     return fit(
         run,
@@ -102,6 +105,7 @@ class TrainingRun:
     ) -> None:
         self.config, self.folder, self.device = config, RunFolder(out), device
         self.initial = None if initial is None else origin(initial)
+        self.on_record: Callable[[dict[str, Any]], None] = lambda _: None
         corpus = self.corpus = files if isinstance(files, Corpus) else Corpus(files)
         self.valid = valid if valid is None or isinstance(valid, Corpus) else Corpus(valid)
         for _ in thinned(self.valid or (), config.valid_tokens):
@@ -224,6 +228,7 @@ class TrainingRun:
     def record(self, measures: dict[str, Any]) -> None:
         """Append a line to the metrics; see `loop.Job`."""
         self.folder.record(measures)
+        self.on_record(measures)
 
     def save(self, name: str, progress: dict[str, Any]) -> None:
         """Write a checkpoint whole or not at all; see `loop.Job`.
