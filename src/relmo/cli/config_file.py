@@ -125,7 +125,8 @@ def _take(context: Any, file: ConfigFile | None) -> ConfigFile | None:
                 try:
                     parameter.process_value(context, flags[parameter.name])
                 except typer.BadParameter as error:
-                    raise ConfigError(f"{file.where(parameter.name)}: {error.message}") from error
+                    got = f"{file.where(parameter.name)} is {flags[parameter.name]!r:.60}"
+                    raise ConfigError(f"{got}: {error.message}") from error
         context.default_map = flags
     return file
 
