@@ -128,7 +128,7 @@ def test_every_setting_of_a_run_is_a_flag_and_a_key(command: Any, tmp_path: Path
                    "ran_on": [{"device": "cpu"}]}  # fmt: skip
     file = ConfigFile(tmp_path / "run.toml", to_toml(description))
     flags = file.flags(inspect.unwrap(command))
-    plain = settings.to_dict()
+    plain = json.loads(json.dumps(settings.to_dict()))
     assert {name: flags.get(name) for name in names} == {name: plain[name] for name in names}
     assert (flags["files"], flags["vocab"]) == ([str(tmp_path / "a")], f"{tmp_path}/last/vocab.txt")
 

@@ -92,9 +92,12 @@ class ConfigFile:
         return f"{self.path}: {line}{key!r}"
 
     def _typed(self, key: str, value: object, hint: Any) -> Any:
-        kind = next((part for part in get_args(hint) if part is not type(None)), hint)
-        if get_origin(hint) is list or get_origin(kind) is list:
-            (kind,) = get_args(hint if get_origin(hint) is list else kind)
+        """The value as the flag takes it; where that is a list, one alone will do."""
+        kind = hint
+        if type(None) in get_args(hint):
+            kind = next(part for part in get_args(hint) if part is not type(None))
+        if get_origin(kind) is list:
+            (kind,) = get_args(kind)
             values = value if isinstance(value, list) else [value]
             return [
                 self._one(key, part, kind, f"a list, each {_KINDS[kind][1]}") for part in values
