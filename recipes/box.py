@@ -1,4 +1,4 @@
-"""Make the model in the box from a training run: evaluate it, write its card, store it in float16.
+"""Make the model in the box from a training run: store it small, evaluate that, write its card.
 
     .venv/bin/python recipes/box.py RUN --test FILE [--out src/relmo/box]
 
@@ -8,16 +8,19 @@ RUN is a folder that `relmo train` made; docs/log.md has the command that made t
 import argparse
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from relmo.formats import relmo_format
+from relmo.formats.checkpoint import Checkpoint
 from relmo.text.corpora import Corpus
 from relmo.train.batches import Encoder
-from relmo.train.evaluate import perplexity
+from relmo.train.evaluate import Perplexity, perplexity
 from relmo.train.objective import LanguageModel
 
 CARD = """\
@@ -31,9 +34,10 @@ A small English ELMo, trained by relmo itself on two CPU cores. It is what `relm
 vectors of {dim}, {layers} layers with the token layer |
 | token encoder | bytes, up to {max_characters} a token; filters {filters}; {n_highway} highway \
 layer(s) |
-| parameters | {n_parameters:,}, stored in float16 ({megabytes:.1f} MB), without the softmax |
-| trained | {tokens:,} tokens a direction (the corpus has 48.3 M; less than one epoch), \
-{steps:,} steps of about {batch_tokens} |
+| parameters | {n_parameters:,}, stored in float16 ({megabytes:.1f} MB) |
+| softmax | {n_words:,} words, stored in int8, a scale a word ({softmax_megabytes:.1f} MB) |
+| trained | {tokens:,} predictions a direction, {steps:,} steps of {batch_tokens}; an epoch of the \
+corpus (48.3 M tokens and 2.2 M ends of sentences) is 50.5 M |
 | recipe | {mode} mode, {optimizer}, learning rate {learning_rate} with {decay} decay, sampled \
 softmax of {n_candidates} candidates, dropout {dropout}, {precision} products, seed {seed} |
 | test perplexity | forward **{forward:.1f}**, backward **{backward:.1f}**, mean **{mean:.1f}** |
@@ -76,21 +80,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/relmo/box"))
     arguments = parser.parse_args()
 
-    checkpoint = relmo_format.read(arguments.run / "best")
+    checkpoint = _as_stored(relmo_format.read(arguments.run / "best"))
     config = checkpoint.config
     assert config.char_cnn is not None
     assert checkpoint.vocab is not None
-    assert checkpoint.softmax is not None
-    encoder = Encoder(checkpoint.vocab, config.char_cnn.max_characters_per_token)
-    model = LanguageModel(config, len(checkpoint.vocab))
-    with torch.no_grad():
-        model.softmax.weight.copy_(checkpoint.softmax["weight"])
-        model.softmax.bias.copy_(checkpoint.softmax["bias"][:, None])
-    # What is measured is what is stored: the biLM rounded to half precision.
-    half = {name: tensor.half() for name, tensor in checkpoint.tensors.items()}
-    model.bilm.load_state_dict(half)
-    sentences = islice(Corpus(arguments.test), 0, None, arguments.every)
-    result = perplexity(model, encoder, sentences)
+    result = _perplexity(checkpoint, islice(Corpus(arguments.test), 0, None, arguments.every))
     run = json.loads((arguments.run / "run.json").read_text())["config"]
     steps, tokens = _seen(arguments.run / "metrics.jsonl")
     n_parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
@@ -101,15 +95,39 @@ def main() -> None:
         max_characters=config.char_cnn.max_characters_per_token - 2,
         filters=", ".join(f"{width}x{number}" for width, number in config.char_cnn.filters),
         n_highway=config.char_cnn.n_highway, n_parameters=n_parameters,
-        megabytes=2 * n_parameters / 1e6, tokens=tokens, steps=steps,
+        megabytes=2 * n_parameters / 1e6, softmax_megabytes=len(checkpoint.vocab) * (
+            config.projection_dim + 8) / 1e6, tokens=tokens, steps=steps,
         forward=result.forward, backward=result.backward, mean=result.mean,
         n_predictions=result.n_predictions, unknown=result.n_unknown / result.n_predictions,
         n_words=len(checkpoint.vocab),
         part="all" if arguments.every == 1 else f"every {arguments.every}th sentence",
     )  # fmt: skip
-    box = replace(checkpoint, softmax=None, vocab=None, card=card)
-    relmo_format.write(box, arguments.out, torch.float16, overwrite=True)
+    _store(replace(checkpoint, card=card), arguments.out)
     print(card)
+
+
+def _store(checkpoint: Checkpoint, folder: Path) -> None:
+    relmo_format.write(checkpoint, folder, torch.float16, softmax_dtype=torch.int8, overwrite=True)
+
+
+def _as_stored(checkpoint: Checkpoint) -> Checkpoint:
+    """What is measured is what is stored: rounded to half precision and to whole numbers."""
+    with TemporaryDirectory() as folder:
+        _store(checkpoint, Path(folder) / "box")
+        return relmo_format.read(Path(folder) / "box")
+
+
+def _perplexity(checkpoint: Checkpoint, sentences: Iterable[Sequence[str]]) -> Perplexity:
+    assert checkpoint.config.char_cnn is not None
+    assert checkpoint.vocab is not None
+    assert checkpoint.softmax is not None
+    model = LanguageModel(checkpoint.config, len(checkpoint.vocab))
+    model.bilm.load_state_dict(checkpoint.tensors)
+    with torch.no_grad():
+        model.softmax.weight.copy_(checkpoint.softmax["weight"])
+        model.softmax.bias.copy_(checkpoint.softmax["bias"][:, None])
+    longest = checkpoint.config.char_cnn.max_characters_per_token
+    return perplexity(model, Encoder(checkpoint.vocab, longest), sentences)
 
 
 def _seen(metrics: Path) -> tuple[int, int]:

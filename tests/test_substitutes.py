@@ -33,6 +33,13 @@ def brute_force(elmo: Elmo, sentence: str) -> np.ndarray:
     return both - np.log(np.exp(both).sum())
 
 
+def test_the_model_itself_gives_the_same(elmo: Elmo):
+    for found, expected in zip(
+        elmo.substitutes(SENTENCES, 3), NextWords(elmo).substitutes(SENTENCES, 3), strict=True
+    ):
+        assert (found.words, found.place) == (expected.words, expected.place)
+
+
 def test_they_are_those_of_brute_force(elmo: Elmo):
     found = NextWords(elmo).substitutes(SENTENCES, 100, without=[])
     for sentence, substitutes in zip(SENTENCES, found, strict=True):

@@ -50,7 +50,7 @@ def same(a: Surprisal, b: Surprisal) -> None:
 
 def test_fresh_each_is_the_brute_force_one(elmo: Elmo):
     p = elmo.config.projection_dim
-    found = list(NextWords(elmo).surprisal(SENTENCES, ends=True))
+    found = elmo.surprisal(SENTENCES, ends=True)
     assert len(found) == len(SENTENCES)
     for sentence, scores in zip(SENTENCES, found, strict=True):
         assert elmo.vocab is not None

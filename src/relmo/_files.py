@@ -25,7 +25,7 @@ from typing import Any
 
 from relmo.errors import InputError
 
-__all__ = ["SteadyFile", "remove_leftovers", "replacing_file", "replacing_folder"]
+__all__ = ["SteadyFile", "leftovers", "remove_leftovers", "replacing_file", "replacing_folder"]
 
 
 @contextmanager
@@ -113,17 +113,24 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     Nothing is removed while nothing stands at `path`: where folders cannot be exchanged in one
     step, a leftover may then be all there is.
     """
-    target = Path(os.path.realpath(path))
-    if not target.exists():
+    if not Path(os.path.realpath(path)).exists():
         return
-    name = re.escape(target.stem[:100]) + r"(\.[0-9a-f]{12})+(\.aside)+"
-    pattern = re.compile(r"\.+" + name + re.escape(target.suffix[:32]))
-    for entry in list(target.parent.iterdir()):
-        if pattern.fullmatch(entry.name) and entry.is_dir():
+    for entry in leftovers(path):
+        if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
-        elif pattern.fullmatch(entry.name):
+        else:
             with suppress(OSError):
                 entry.unlink()
+
+
+def leftovers(path: str | os.PathLike[str]) -> list[Path]:
+    """What processes that were killed while they replaced `path` left beside it, whole or not."""
+    target = Path(os.path.realpath(path))
+    name = re.escape(target.stem[:100]) + r"(\.[0-9a-f]{12})+(\.aside)+"
+    pattern = re.compile(r"\.+" + name + re.escape(target.suffix[:32]))
+    with suppress(OSError):
+        return [entry for entry in target.parent.iterdir() if pattern.fullmatch(entry.name)]
+    return []
 
 
 def _swap(aside: Path, target: Path) -> None:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from relmo.errors import ConfigError
-from relmo.model import Elmo, Sentence, tokenised
+from relmo.model import Elmo
 from relmo.nn.mix import ScalarMix
 from relmo.text import batching
+from relmo.text.sentences import Sentence, tokenised
 
 __all__ = ["ElmoEmbedding", "ElmoEmbeddingOutput", "PaddedBatch", "padded_batch"]
 

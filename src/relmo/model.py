@@ -14,21 +14,19 @@ from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.hub import Progress, fetch, resolve
+from relmo.hub import BOX, Progress, fetch, resolve
 from relmo.layers import Combine, Layers, are_all, combination
 from relmo.nn.bilm import BiLM, PackedIndex, unfilled
 from relmo.nn.kernels import whole_rows
+from relmo.predictions import Context, NextWords, Substitutes, Surprisal
 from relmo.text import batching
 from relmo.text.lexicon import Lexicon
+from relmo.text.sentences import Sentence, tokenised
 from relmo.text.vocab import Vocabulary
 from relmo.token_table import TokenTable
 
 __all__ = ["BOX", "CheckpointInfo", "Elmo", "Layers", "load"]
 
-BOX = Path(__file__).parent / "box"
-"""The folder of the model that comes with the package."""
-
-Sentence = str | Sequence[str]
 Array = npt.NDArray[np.float32]
 
 
@@ -60,7 +58,7 @@ def load(
     Args:
         path: a model's folder or file; or, where there is none of that name, a name that `relmo
             models` lists, such as "original", or an address: https://..., hf://org/name, any that
-            fsspec knows. None: the model in the box.
+            fsspec knows. None or "box": the model in the box.
         options: options.json of an AllenNLP or bilm-tf model, given together with `weights`.
         weights: its HDF5 file.
         vocab: the words of a model that reads words; None: vocab.txt beside `weights`.
@@ -239,6 +237,24 @@ class Elmo:
         ]
         return np.stack(means) if means else np.zeros((0, *shape), np.float32)
 
+    def surprisal(
+        self, sentences: Iterable[Sentence], *, ends: bool = False, context: Context = "fresh"
+    ) -> list[Surprisal]:
+        """How every token was predicted from either side; see `NextWords.surprisal`.
+
+        Raises:
+            InputError: as there, or the model has no softmax.
+        """
+        return list(NextWords(self).surprisal(sentences, ends=ends, context=context))
+
+    def substitutes(self, sentences: Iterable[Sentence], n: int = 10) -> list[Substitutes]:
+        """The likeliest words in the place of the one in brackets; see `NextWords.substitutes`.
+
+        Raises:
+            InputError: as there, or the model has no softmax.
+        """
+        return list(NextWords(self).substitutes(sentences, n))
+
     def checkpoint(self) -> Checkpoint:
         """The model as the formats write it."""
         info = self.checkpoint_info
@@ -333,26 +349,3 @@ def packed_index(packing: batching.Packing, device: torch.device | str = "cpu") 
     return PackedIndex(
         packing.batch_sizes, forward, backward, unpack_forward, unpack_backward, keep
     )
-
-
-def tokenised(sentences: Iterable[Sentence]) -> Iterator[list[str]]:
-    """The tokens of each sentence, lazily.
-
-    Raises:
-        InputError: `sentences` is a single string; when its turn comes, a token that is not one.
-    """
-    if isinstance(sentences, str):
-        raise InputError("sentences is one string; give a list of sentences, such as [sentence]")
-    return (_tokens(sentence, number) for number, sentence in enumerate(sentences))
-
-
-def _tokens(sentence: Sentence, number: int) -> list[str]:
-    if isinstance(sentence, str):
-        return sentence.split()
-    tokens = list(sentence)
-    for token in tokens:
-        if not isinstance(token, str):
-            raise InputError(
-                f"sentence {number}: expected tokens of type str, got {type(token).__name__}"
-            )
-    return tokens

@@ -8,7 +8,7 @@ serves both directions (Peters et al. 2018, section 3.1).
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from relmo.errors import InputError
-from relmo.model import Elmo, Sentence, tokenised
+from relmo.nn.bilm import BiLM
 from relmo.nn.lstm import LSTMState
 from relmo.nn.softmax import top_words, word_scores
 from relmo.text import batching
 from relmo.text.chars import UNK_TOKEN
-from relmo.text.vocab import SPECIALS
+from relmo.text.sentences import Sentence, tokenised
+from relmo.text.vocab import SPECIALS, Vocabulary
+from relmo.token_table import TokenTable
 
 __all__ = [
     "Context",
@@ -96,6 +98,24 @@ class Substitutes:
     """In nats, (n,); those of the whole vocabulary are a distribution."""
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """What is asked of an `Elmo`, which stands above this module."""
+
+    bilm: BiLM
+    vocab: Vocabulary | None
+    softmax: dict[str, Tensor] | None
+    tokens: TokenTable
+    token_budget: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def run(self, batch: Sequence[Sequence[str]]) -> tuple[tuple[Tensor, ...], list[int]]:
+        """The layers of a batch; see `Elmo.run`."""
+
+
 class NextWords:
     """The language model of an Elmo that has kept its softmax.
 
@@ -106,12 +126,12 @@ class NextWords:
         InputError: the model has no softmax, or no vocabulary to name its words.
     """
 
-    def __init__(self, elmo: Elmo) -> None:
+    def __init__(self, elmo: Reader) -> None:
         if elmo.softmax is None or elmo.vocab is None:
             raise InputError(
                 f"{elmo!r} has no softmax, which predicting words takes; HDF5 weights come without "
-                "one, and so does the model in the box: load a training checkpoint, or a model "
-                "that relmo trained"
+                "one: load the model in the box, a training checkpoint, or a model that relmo "
+                "trained"
             )
         self.elmo, self.vocab = elmo, elmo.vocab
         self._weight, self._bias = elmo.softmax["weight"], elmo.softmax["bias"]
@@ -288,7 +308,7 @@ class NextWords:
             for stop, length in zip(stops, lengths, strict=True)
         ]
         before = torch.from_numpy(np.concatenate(places)).to(self.elmo.device)
-        p = self.elmo.config.projection_dim
+        p = self.elmo.bilm.config.projection_dim
         return layers[-1][before, :p], layers[-1][before + (1 if ends else 2), p:]
 
     def _scores(

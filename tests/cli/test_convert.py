@@ -82,6 +82,22 @@ def test_half_precision_takes_half_the_bytes(tmp_path: Path):
     )
 
 
+def test_a_softmax_in_whole_numbers_takes_a_quarter_of_the_bytes(whole: Path, tmp_path: Path):
+    ran = relmo("convert", whole, tmp_path / "small", "--softmax-dtype", "int8")
+    assert ran.code == 0, ran
+    before, after = relmo_format.read(whole), relmo_format.read(tmp_path / "small")
+    assert before.softmax is not None
+    assert after.softmax is not None
+    highest = float(before.softmax["weight"].abs().max())
+    torch.testing.assert_close(
+        after.softmax["weight"], before.softmax["weight"], rtol=0, atol=highest / 250
+    )
+    ran = relmo("convert", whole, tmp_path / "x", "--to", "hdf5", "--softmax-dtype", "int8")
+    assert (ran.code, ran.err) == (
+        2, "relmo: error: --softmax-dtype int8: hdf5 has no softmax; take --to relmo\n"
+    )  # fmt: skip
+
+
 def test_a_folder_that_is_no_model_is_replaced_by_force_only(tmp_path: Path):
     source = tiny_model(tmp_path / "tiny")
     (tmp_path / "mine").mkdir()

@@ -87,6 +87,16 @@ def test_a_model_without_a_softmax_is_given_one(files: Files):
     assert (resumed.code, resumed.out) == (0, ran.out)
 
 
+def test_a_rate_that_makes_the_model_worse_ends_the_run_early_and_says_so(files: Files):
+    arguments = [*files.arguments(files.model), "--learning-rate", "5", "--patience", "2",
+                 "--validate-every-steps", "1", "--max-steps", "9"]  # fmt: skip
+    for more in ((), ("--resume",)):
+        ran = relmo(*arguments, *more)
+        assert ran.code == 0, ran.err
+        last = ran.out.splitlines()[-1]
+        assert re.search(r"/best: 2 steps, .* at step 0; ended early, as none .* better$", last)
+
+
 def test_the_words_of_a_model_are_not_to_be_replaced(files: Files, tmp_path: Path):
     (tmp_path / "words.txt").write_text("</S>\n<S>\n<UNK>\nw1\n")
     ran = relmo(*files.arguments(files.model), "--vocab", tmp_path / "words.txt")

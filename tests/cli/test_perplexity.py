@@ -8,7 +8,7 @@ from tests.helpers import relmo
 TEXT = "the cat sat\n\non the ornithopter <unk> .\n"
 NO_SOFTMAX = (
     "relmo: error: Elmo(n_layers=3, dim=8, source='bare') has no softmax, which predicting words "
-    "takes; HDF5 weights come without one, and so does the model in the box: load a training "
+    "takes; HDF5 weights come without one: load the model in the box, a training "
     "checkpoint, or a model that relmo trained\n"
 )
 

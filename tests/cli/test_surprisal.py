@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from relmo import NextWords, load
 from tests.cli.test_perplexity import NO_SOFTMAX
@@ -82,6 +83,20 @@ def test_json_lines_and_compressed_tables_hold_the_same():
     assert Path("one.tsv.gz").read_bytes() == Path("two.tsv.gz").read_bytes()
 
 
+def test_a_parquet_table_holds_the_same():
+    relmo("surprisal", "tiny", "a.txt", "-o", "out.jsonl", "--ends")
+    assert relmo("surprisal", "tiny", "a.txt", "-o", "out.parquet", "--ends").code == 0
+    expected = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    found = parquet.read_table("out.parquet").to_pylist()
+    assert len(found) == len(expected)
+    for row, values in zip(found, expected, strict=True):
+        assert list(row) == list(values)
+        assert row == {
+            name: value if value is None or name == "token" else pytest.approx(value, abs=1e-4)
+            for name, value in values.items()
+        }
+
+
 def test_surprisals_sum_to_the_perplexity():
     relmo("surprisal", "tiny", "a.txt", "-o", "out.tsv", "--ends")
     bits = json.loads(relmo("perplexity", "tiny", "a.txt", "--json").out)["bits"]
@@ -107,7 +122,8 @@ def test_surprisals_sum_to_the_perplexity():
         (
             ["tiny", "a.txt", "-o", "out.csv"],
             b"",
-            "relmo: error: out.csv: the name must end in .tsv, .jsonl, .tsv.gz, .jsonl.gz\n",
+            "relmo: error: out.csv: the name must end in .tsv, .jsonl, .tsv.gz, .jsonl.gz, "
+            ".parquet\n",
         ),
     ],
 )

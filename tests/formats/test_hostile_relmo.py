@@ -102,6 +102,35 @@ def test_a_config_that_contradicts_the_tensors(
 
 
 @pytest.mark.parametrize(
+    ("tensors", "parts"),
+    [
+        ({"weight": torch.ones(9, 6, dtype=torch.int8)}, ("'weight.scale' missing",)),
+        ({"weight.scale": torch.ones(9)}, ("'weight.scale' not expected",)),
+        (
+            {"weight": torch.ones(9, 6, dtype=torch.int8), "weight.scale": torch.ones(9, 1)},
+            ("'weight.scale' has shape (9, 1), expected (9,)",),
+        ),
+        (
+            {"weight": torch.ones(9, 6, dtype=torch.int8), "weight.scale": torch.full((9,), 1e999)},
+            ("'weight.scale'", "NaN or infinite"),
+        ),
+        (
+            {"weight": torch.full((9, 6), 127, dtype=torch.int8),
+             "weight.scale": torch.full((9,), 3e38)},
+            ("'weight'", "NaN or infinite"),
+        ),
+        ({"weight": torch.ones(9, 6, dtype=torch.int16)}, ("'weight' is I16",)),
+    ],
+)  # fmt: skip
+def test_a_softmax_in_whole_numbers_that_is_not_whole(
+    tensors: dict[str, torch.Tensor], parts: tuple[str, ...], model: Path
+):
+    path = model / "softmax.safetensors"
+    save_file({**load_file(path), **tensors}, path)
+    expect(FormatError, model, "softmax.safetensors", *parts)
+
+
+@pytest.mark.parametrize(
     ("content", "parts"),
     [
         (b"", ("is not JSON",)),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from relmo.errors import FormatError, InputError
 from relmo.formats import bilm_hdf5, relmo_format
@@ -67,6 +68,26 @@ def test_numbers_stored_in_half_are_float32_in_memory(
     full = sum(tensor.numel() for tensor in checkpoint.tensors.values())
     size = (tmp_path / "b" / "model.safetensors").stat().st_size
     assert size - full * dtype.itemsize < 10_000  # the header
+
+
+def test_a_softmax_stored_in_whole_numbers_is_right_to_half_a_127th_of_each_row(
+    checkpoint: Checkpoint, tmp_path: Path
+):
+    assert checkpoint.softmax is not None
+    weight = checkpoint.softmax["weight"]
+    weight[3] = 0.0
+    weight[4] *= 1000
+    relmo_format.write(checkpoint, tmp_path / "b", torch.float16, softmax_dtype=torch.int8)
+    again = relmo_format.read(tmp_path / "b")
+    assert again.softmax is not None
+    assert again.softmax.keys() == {"weight", "bias"}
+    assert torch.equal(again.softmax["bias"], checkpoint.softmax["bias"])
+    error = (again.softmax["weight"] - weight).abs()
+    assert bool((error <= weight.abs().amax(1, keepdim=True) / 127 * 0.5001).all())
+    with safe_open(tmp_path / "b" / "softmax.safetensors", "pt") as file:
+        assert file.get_tensor("weight").dtype == torch.int8
+    relmo_format.write(again, tmp_path / "c", softmax_dtype=torch.int8)
+    assert_same(relmo_format.read(tmp_path / "c"), again)
 
 
 def test_a_number_too_large_for_half_is_not_written(checkpoint: Checkpoint, tmp_path: Path):

@@ -108,7 +108,13 @@ OTHER: dict[str, Any] = {
     "layer_decay": 0.9,
     "softmax_steps": 3,
 }
-MAY_CHANGE = {"max_steps": 99, "save_every_steps": 9, "validate_every_steps": 9, "valid_tokens": 9}
+MAY_CHANGE = {
+    "max_steps": 99,
+    "save_every_steps": 9,
+    "validate_every_steps": 9,
+    "patience": 9,
+    "valid_tokens": 9,
+}
 
 
 def test_every_setting_is_in_one_of_the_two_lists():

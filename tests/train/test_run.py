@@ -2,13 +2,15 @@
 
 import gzip
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,47 +170,74 @@ def test_the_vocabulary_of_a_run_is_kept_where_none_is_given(corpora: Corpora, t
 
 # --- kills ----------------------------------------------------------------------------------------
 
-CHILD = """
-import json, sys, torch
-from relmo.text.vocab import Vocabulary
-from relmo.train import loop, shuffled
-from relmo.train.config import TrainConfig
-from relmo.train.run import train
-files, valid, out, settings, words = json.loads(sys.argv[1])
+NURSERY = """
+import json, os, sys, torch
+from relmo.cli import main
+from relmo.train import finetune, loop, run, shuffled
 torch.set_num_threads(1)
 shuffled._BUFFER_LINES, loop._RECORD_EVERY = 8, 2
-train(files, valid, out, TrainConfig.from_dict(settings), vocab=Vocabulary(words), resume=True)
+os.fsync = lambda _: None  # a kill is no power cut
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        sys.argv, sys.stdout = ["relmo", *json.loads(line)], sys.stderr
+        main.run()
+        sys.exit()
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def kill_at_a_random_moment(corpora: Corpora, out: Path, settings: TrainConfig) -> None:
-    """Start or resume in a process of its own, and kill it a moment after its first checkpoint."""
-    given = [list(map(str, corpora.files)), str(corpora.valid), str(out), settings.to_dict(),
-             VOCAB.words]  # fmt: skip
-    before = (out / "last").stat().st_ino if out.exists() else None
-    child = subprocess.Popen([sys.executable, "-c", CHILD, json.dumps(given)])
-    try:
-        while not (out / "last").exists() or (out / "last").stat().st_ino == before:
-            assert child.poll() is None
-            time.sleep(0.01)
-        time.sleep(0.3 * random.random())
-    finally:
-        child.send_signal(signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL
+class Nursery:
+    """A process that has imported everything, and runs each `relmo` in a child of its own."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def relmo(self, *arguments: str | Path, kill_after: float | None = None) -> int:
+        """The exit code of `relmo ARGUMENTS`, which is killed after some seconds."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps([str(x) for x in arguments]), file=self.process.stdin, flush=True)
+        child = int(self.process.stdout.readline())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with suppress(ProcessLookupError):  # it is done
+                os.kill(child, signal.SIGKILL)
+        return int(self.process.stdout.readline())
 
 
-def test_a_killed_process_leaves_a_checkpoint_that_resumes_bit_for_bit(
-    corpora: Corpora, tmp_path: Path
+@pytest.fixture
+def nursery() -> Iterator[Nursery]:
+    found = Nursery()
+    with found.process as process:
+        yield found
+        process.kill()
+
+
+def test_a_command_killed_at_random_moments_resumes_bit_for_bit(
+    nursery: Nursery, corpora: Corpora, tmp_path: Path
 ):
-    settings = config(mode="stream", max_steps=10**6, save_every_steps=1)
-    for _ in range(2):
-        kill_at_a_random_moment(corpora, tmp_path / "killed", settings)
-    done = training_state(tmp_path / "killed")["progress"]["step"]
-    settings = replace(settings, max_steps=done + 3)
-    corpora.train(tmp_path / "killed", settings, resume=True)
-    corpora.train(tmp_path / "whole", replace(settings, save_every_steps=10**6))
-    assert_same_run(tmp_path / "killed", tmp_path / "whole")
-    assert_tidy(tmp_path / "killed")
+    VOCAB.write(tmp_path / "words.txt")
+    flags = (
+        "--lstm-dim 6 --projection-dim 4 --batch-tokens 40 --unroll-steps 5 --n-candidates 4 "
+        "--warmup-steps 3 --validate-every-steps 7 --max-steps 16 --resume"
+    )
+    command = ["train", *corpora.files, "--valid", corpora.valid, "--vocab", tmp_path / "words.txt",
+               *flags.split(" ")]  # fmt: skip
+    start = time.monotonic()
+    assert nursery.relmo(*command, "--out", tmp_path / "whole", "--save-every-steps", "9") == 0
+    longest = (time.monotonic() - start) / 2
+    parts = [*command, "--out", tmp_path / "parts", "--save-every-steps", "1"]
+    moments = random.Random(4)
+    codes = [nursery.relmo(*parts, kill_after=moments.uniform(0, longest)) for _ in range(7)]
+    assert codes.count(-signal.SIGKILL) >= 3, codes
+    assert nursery.relmo(*parts) == 0
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    assert_tidy(tmp_path / "parts")
 
 
 def test_at_every_moment_of_a_checkpoint_a_whole_one_stands(

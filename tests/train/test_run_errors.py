@@ -1,7 +1,6 @@
 """What a run refuses, and what goes wrong on its way: no checkpoint is lost."""
 
-import itertools
-import json
+import errno
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,15 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from relmo.config import BiLMConfig, LexiconConfig
-from relmo.errors import ConfigError, FormatError, InputError, RelmoError, TrainingError
-from relmo.formats import relmo_format
+from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.text.vocab import Vocabulary
 from relmo.train.folder import RunFolder
 from relmo.train.loop import Progress
-from relmo.train.objective import LanguageModel
+from tests.helpers import relmo
 from tests.train.helpers import (
     SHAPE,
     VOCAB,
@@ -184,6 +181,14 @@ def test_a_model_with_a_lexicon_is_not_trained(corpora: Corpora, tmp_path: Path)
         )))  # fmt: skip
 
 
+def test_patience_needs_held_out_sentences(corpora: Corpora, tmp_path: Path):
+    with pytest.raises(ConfigError, match="--patience 2: needs held-out sentences, --valid"):
+        corpora.train(tmp_path / "run", config(patience=2), valid=None)
+    with pytest.raises(ConfigError, match="--patience must be at least 0, got -1"):
+        config(patience=-1)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_vocabulary_must_hold_the_specials_and_fit_a_word_model(corpora: Corpora, tmp_path: Path):
     with pytest.raises(FormatError, match="no '<S>' among"):
         corpora.train(tmp_path / "run", config(), vocab=Vocabulary(["</S>", "<UNK>", "w1"]))
@@ -194,48 +199,6 @@ def test_a_vocabulary_must_hold_the_specials_and_fit_a_word_model(corpora: Corpo
 
 
 # --- what goes wrong on the way -------------------------------------------------------------------
-
-
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
-    corpora: Corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    out = tmp_path / "run"
-    count, real = itertools.count(1), LanguageModel.loss
-
-    def broken(self: LanguageModel, *given: Any) -> tuple[Tensor, Tensor, Any]:
-        forward, backward, state = real(self, *given)
-        return (forward * torch.nan if next(count) == 7 else forward), backward, state
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LanguageModel, "loss", broken)
-        with pytest.raises(
-            TrainingError, match="step 7: loss is nan; the checkpoint of step 4 is kept"
-        ):
-            corpora.train(out, config())
-    assert training_state(out)["progress"]["step"] == 4
-    corpora.train(out, config(), resume=True)
-    corpora.train(tmp_path / "whole", config())
-    assert_same_run(out, tmp_path / "whole")
-
-
-@pytest.mark.parametrize("rate", [1e10, 1e30])
-@pytest.mark.parametrize("softmax", ["sampled", "full"])
-def test_an_absurd_rate_is_an_error_and_what_was_saved_can_be_read(
-    corpora: Corpora, tmp_path: Path, rate: float, softmax: str
-):
-    sane = config(save_every_steps=1, max_steps=2, softmax=softmax)
-    corpora.train(tmp_path / "run", sane)
-    # as if the rate had been so from the start
-    run = json.loads((tmp_path / "run" / "run.json").read_text())
-    run["config"]["learning_rate"] = rate
-    (tmp_path / "run" / "run.json").write_text(json.dumps(run))
-    with pytest.raises(TrainingError, match="start again with a lower --learning-rate"):
-        corpora.train(
-            tmp_path / "run", replace(sane, learning_rate=rate, max_steps=40), resume=True
-        )
-    found = relmo_format.read(tmp_path / "run" / "last")  # else a FormatError
-    assert found.softmax is not None
-    assert training_state(tmp_path / "run")["progress"]["step"] >= 2
 
 
 @contextmanager
@@ -275,6 +238,39 @@ def test_a_full_disk_is_an_error_and_leaves_the_earlier_checkpoint(
     assert training_state(out)["progress"]["step"] == 5
 
 
+def no_new_folder(path: Any, *_: Any) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "run.json", "best/", "last/"])
+def test_no_room_or_no_right_to_write_is_one_line_at_the_command_line_and_nothing_is_lost(
+    corpora: Corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    out = tmp_path / "run"
+    corpora.valid.rename(tmp_path / "held-out")
+    arguments = ["train", *corpora.files, "--out", out, "--lstm-dim", "6", "--projection-dim", "4",
+                 "--batch-tokens", "40", "--resume", "--max-steps"]  # fmt: skip
+    valid = ["--valid", tmp_path / "held-out", "--validate-every-steps", "1"]
+    assert relmo(*arguments, "1").code == 0
+    before = contents(out / "last")
+    if name == "best/":
+        arguments[3:3] = valid
+    room = len((out / name).read_bytes()) - 1 if name[-1] != "/" else 10**9
+    with monkeypatch.context() as patch, no_file_over(room):
+        if name[-1] == "/":
+            patch.setattr("os.mkdir", no_new_folder)
+        ran = relmo(*arguments, "2")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1].startswith(
+        f"relmo: error: cannot write '{out / name}".rstrip("/")
+    )
+    assert len(ran.err.splitlines()) == 1 + ("step 2/2" in ran.err)
+    assert contents(out / "last") == before
+    assert_tidy(out)
+    assert relmo(*arguments, "2").code == 0  # there is room again
+    assert training_state(out)["progress"]["step"] == 2
+
+
 def test_metrics_that_cannot_be_written_are_an_error(corpora: Corpora, tmp_path: Path):
     def in_the_way(progress: Progress) -> None:
         if progress.step == 1:
@@ -284,6 +280,24 @@ def test_metrics_that_cannot_be_written_are_an_error(corpora: Corpora, tmp_path:
 
     with pytest.raises(RelmoError, match=r"cannot write '.*metrics\.jsonl': Is a directory"):
         corpora.train(tmp_path / "run", config(), on_progress=in_the_way)
+
+
+def test_a_checkpoint_that_a_kill_left_without_its_name_is_taken_up(
+    corpora: Corpora, tmp_path: Path
+):
+    out = tmp_path / "run"
+    corpora.train(out, config(max_steps=10))
+    whole = out / ".last.0123456789ab.aside"
+    (out / "last").rename(whole)
+    (out / "best").rename(out / ".best.0123456789ab.aside")
+    shutil.copytree(whole, out / ".last.ba9876543210.aside")  # newer, and cut off
+    truncate(out / ".last.ba9876543210.aside" / "training.pt")
+    with pytest.raises(InputError, match="holds a training run"):
+        corpora.train(out, config())
+    corpora.train(out, config(), resume=True)
+    corpora.train(tmp_path / "whole", config())
+    assert_same_run(out, tmp_path / "whole")
+    assert_tidy(out)
 
 
 def test_a_start_removes_what_a_killed_process_left_half_written(corpora: Corpora, tmp_path: Path):

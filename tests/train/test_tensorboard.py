@@ -42,11 +42,13 @@ def test_a_resumed_run_goes_on_in_the_same_curves_with_each_step_once(
         assert [value for _, value in found] == pytest.approx([value for _, value in expected])
 
 
-def test_steps_that_are_done_again_in_one_session_are_shown_once(tmp_path: Path):
+def test_steps_that_are_done_again_after_a_roll_back_are_shown_once(tmp_path: Path):
     with TensorBoard(tmp_path) as board:
-        for step, loss in ((1, 5.0), (2, 4.0), (3, 9.0), (2, 3.0), (3, 2.0)):
+        for step, loss in ((2, 5.0), (4, 4.0), (6, 9.0)):
             board({"step": step, "kind": "train", "loss": loss})
-    assert shown(tmp_path, "train/loss") == [(1, 5.0), (2, 3.0), (3, 2.0)]
+        board({"step": 4, "kind": "rollback", "failed_step": 7, "why": "loss is nan"})
+        board({"step": 6, "kind": "train", "loss": 3.0})
+    assert shown(tmp_path, "train/loss") == [(2, 5.0), (4, 4.0), (6, 3.0)]
 
 
 def test_nothing_is_written_before_the_first_measure(tmp_path: Path):

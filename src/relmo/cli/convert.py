@@ -30,6 +30,14 @@ class Stored(StrEnum):
     float16 = "float16"
 
 
+class StoredSoftmax(StrEnum):
+    """Numbers of the softmax in the file."""
+
+    float32 = "float32"
+    float16 = "float16"
+    int8 = "int8"
+
+
 def convert(
     source: Annotated[str, typer.Argument(metavar="SRC", help=given.HELP, show_default=False)],
     target: Annotated[
@@ -50,6 +58,10 @@ def convert(
         Stored | None,
         typer.Option(help="Numbers in a relmo model.", show_default="as they are"),
     ] = None,
+    softmax_dtype: Annotated[
+        StoredSoftmax | None,
+        typer.Option(help="Those of its softmax.", show_default="as --dtype"),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace any folder at DST, with all that is in it.")
     ] = False,
@@ -62,6 +74,9 @@ def convert(
     if to is Target.hdf5 and dtype is Stored.float16:
         raise InputError("--dtype float16: AllenNLP reads float32 only; take --to relmo")
 
+    if to is Target.hdf5 and softmax_dtype is not None:
+        raise InputError(f"--softmax-dtype {softmax_dtype}: hdf5 has no softmax; take --to relmo")
+
     import torch
 
     from relmo.formats import bilm_hdf5, relmo_format
@@ -69,8 +84,13 @@ def convert(
     checkpoint = given.read(source)
     try:
         if to is Target.relmo:
-            stored = None if dtype is None else getattr(torch, dtype.value)
-            relmo_format.write(checkpoint, target, stored, overwrite=force)
+            stored, stored_softmax = (
+                None if given_dtype is None else getattr(torch, given_dtype.value)
+                for given_dtype in (dtype, softmax_dtype)
+            )
+            relmo_format.write(
+                checkpoint, target, stored, softmax_dtype=stored_softmax, overwrite=force
+            )
         else:
             bilm_hdf5.write(checkpoint, target, overwrite=force)
     except InputError as error:

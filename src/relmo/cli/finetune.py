@@ -50,6 +50,7 @@ def finetune(  # noqa: PLR0913 - each is a flag
     seed: runs.Seed = 1,
     save_every_steps: runs.SaveEverySteps = 500,
     validate_every_steps: runs.ValidateEverySteps = 1000,
+    patience: runs.Patience = 0,
     valid_tokens: runs.ValidTokens = 20_000,
     resume: runs.Resume = False,
     mode: runs.Mode = "rows",

@@ -13,16 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "find", "load", "read"]
 
-HELP = "A model's folder or file, a name that `relmo models` lists, or an address."
+HELP = "A model's folder or file, a name that `relmo models` lists, an address, or `box`."
 
 
 def find(model: str | None) -> Path:
     """Its path; the model in the box for None. A download shows its progress on a terminal."""
     from relmo import hub
-    from relmo.model import BOX  # torch takes a second to import
 
     if model is None:
-        return BOX
+        return hub.BOX
     with _progress() as show:
         return hub.resolve(model, progress=show)
 

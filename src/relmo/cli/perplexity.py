@@ -11,6 +11,7 @@ from relmo.cli.surprisal import CONTEXT_HELP, Context
 from relmo.cli.words import some
 
 if TYPE_CHECKING:
+    from relmo.model import CheckpointInfo
     from relmo.predictions import NextWords
     from relmo.train.evaluate import TextPerplexity
 
@@ -58,7 +59,8 @@ def perplexity(
     from relmo.predictions import NextWords  # torch takes a second to import
     from relmo.train.evaluate import text_perplexity
 
-    words = NextWords(given.load(model))
+    elmo = given.load(model)
+    words = NextWords(elmo)
     sentences = (line.text.split() for line in lines.read(texts))
     found = text_perplexity(
         words,
@@ -67,7 +69,7 @@ def perplexity(
         closed=closed,
     )
     facts = {
-        **_facts(words, found),
+        **_facts(elmo.checkpoint_info, words, found),
         "files": texts,
         "closed": closed,
         "context": context.value,
@@ -84,8 +86,9 @@ def perplexity(
         print(f"{name:<26}" + "".join(f"{cell:>12}" for cell in cells))
 
 
-def _facts(words: "NextWords", found: "TextPerplexity") -> dict[str, Any]:
-    info = words.elmo.checkpoint_info
+def _facts(
+    info: "CheckpointInfo | None", words: "NextWords", found: "TextPerplexity"
+) -> dict[str, Any]:
     return {
         "model": str(info.source) if info else None,
         "vocabulary": {

@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ __all__ = [
     "NCandidates",
     "Optimizer",
     "Out",
+    "Patience",
     "PoolBatches",
     "Precision",
     "Resume",
@@ -80,6 +81,13 @@ SaveEverySteps = Annotated[
 ValidateEverySteps = Annotated[
     int,
     typer.Option(metavar="N", help="Steps between validations."),
+]
+Patience = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Validations in a row without a better perplexity that end the run; 0: none do.",
+    ),
 ]
 ValidTokens = Annotated[
     int,
@@ -225,21 +233,31 @@ def closing(result: "Result", out: Path) -> str:
         return f"{out}: stopped and saved after {seen}; go on with --resume"
     if result.best is None:
         return f"{out / 'last'}: {seen}"
-    return f"{out / 'best'}: {seen}, validation perplexity {result.best:.2f}"
+    line = f"{out / 'best'}: {seen}, validation perplexity {result.best:.2f}"
+    if result.ended_early:
+        line += f" at step {result.best_step:,}; ended early, as none after it was better"
+    return line
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[list[int]]:
-    """The first Ctrl-C or SIGTERM is noted in the list; a second one interrupts at once."""
+    """The first Ctrl-C or SIGTERM is noted in the list; a second one interrupts at once.
+
+    So is the end of the terminal (SIGHUP), unless `nohup` said that it is none of the run's matter.
+    """
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         for kind, handler in earlier.items():
             signal.signal(kind, handler)
-        print("relmo: saving before stopping; once more to stop at once", file=sys.stderr)
+        with suppress(OSError):  # the terminal is gone
+            print("relmo: saving before stopping; once more to stop at once", file=sys.stderr)
 
-    earlier = {kind: signal.signal(kind, note) for kind in (signal.SIGINT, signal.SIGTERM)}
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        kinds.append(signal.SIGHUP)
+    earlier = {kind: signal.signal(kind, note) for kind in kinds}
     try:
         yield received
     finally:
@@ -291,7 +309,8 @@ class _LineDisplay:
         now = time.monotonic()
         if now - self._last > 30 or p.step == p.max_steps:
             self._last = now
-            print(f"step {p.step}/{p.max_steps}  {_measures(p)}", file=sys.stderr, flush=True)
+            with suppress(OSError):  # who read it is gone; the run goes on
+                print(f"step {p.step}/{p.max_steps}  {_measures(p)}", file=sys.stderr, flush=True)
 
 
 def _measures(p: "Progress") -> str:

@@ -14,7 +14,7 @@ import typer
 
 from relmo.cli import given, lines
 from relmo.cli.words import in_bytes, some
-from relmo.errors import InputError
+from relmo.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from relmo.predictions import NextWords, Surprisal
@@ -37,7 +37,8 @@ _COLUMNS = (
     "unknown",
 )
 _DIGITS = 4  # of bits; more would be rounding, and differ from batch to batch
-_SUFFIXES = (".tsv", ".jsonl", ".tsv.gz", ".jsonl.gz")
+_SUFFIXES = (".tsv", ".jsonl", ".tsv.gz", ".jsonl.gz", ".parquet")
+_ROW_GROUP = 100_000  # rows of a Parquet file that are held at a time
 
 
 class Context(StrEnum):
@@ -64,8 +65,8 @@ def surprisal(
             "--output",
             "-o",
             metavar="OUT",
-            help="The table: .tsv or .jsonl, or the same with .gz. An earlier file is replaced "
-            "when the new one is whole.",
+            help="The table: .tsv or .jsonl, or the same with .gz, or .parquet. An earlier file is "
+            "replaced when the new one is whole.",
             show_default=False,
         ),
     ],
@@ -147,6 +148,9 @@ def _writer(output: Path) -> Iterator[Callable[[tuple[Any, ...]], object]]:
     name = output.name.lower()
     is_table = name.removesuffix(".gz").endswith(".tsv")
     with replacing_file(output) as aside, ExitStack() as opened:
+        if name.endswith(".parquet"):
+            yield opened.enter_context(_parquet(aside))
+            return
         raw: Any = opened.enter_context(aside.open("wb"))
         if name.endswith(".gz"):  # no time in it: the same rows, the same bytes
             raw = opened.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
@@ -154,6 +158,38 @@ def _writer(output: Path) -> Iterator[Callable[[tuple[Any, ...]], object]]:
         if is_table:
             file.write("\t".join(_COLUMNS) + "\n")
         yield lambda row: file.write(_table_line(row) if is_table else _json_line(row))
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[tuple[Any, ...]], object]]:
+    """What writes a row to a Parquet file, whose numbers keep all their digits."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "parquet") from error
+    bits = ("forward", "backward", "entropy_forward", "entropy_backward")
+    kinds = {"token": pa.string(), "unknown": pa.bool_(), **dict.fromkeys(bits, pa.float32())}
+    schema = pa.schema([(name, kinds.get(name, pa.int64())) for name in _COLUMNS])
+    rows: list[tuple[Any, ...]] = []
+
+    def flush() -> None:
+        columns = zip(*rows, strict=True)
+        arrays = [
+            pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)
+        ]
+        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        rows.clear()
+
+    def write(row: tuple[Any, ...]) -> None:
+        rows.append((*row[:-1], bool(row[-1])))
+        if len(rows) == _ROW_GROUP:
+            flush()
+
+    with parquet.ParquetWriter(path, schema) as writer:
+        yield write
+        if rows:
+            flush()
 
 
 def _table_line(row: tuple[Any, ...]) -> str:

@@ -32,9 +32,10 @@ import numpy.typing as npt
 import torch
 
 from relmo.errors import InputError
-from relmo.model import Elmo, Sentence, load
+from relmo.model import Elmo, load
 from relmo.predictions import Expected, NextWords
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, UNK_TOKEN
+from relmo.text.sentences import Sentence
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["ElmoModel"]

@@ -3,7 +3,9 @@
 config.json           {"format": "relmo", "version": 1, "bilm": {...}}, the fields of BiLMConfig;
                       "mixes": [{"weights": [...], "gamma": ...}, ...] where it has learned ones
 model.safetensors     every parameter by its name in relmo.nn; half precision allowed
-softmax.safetensors   the language model's output layer, "weight" (V, P) and "bias" (V,), or none
+softmax.safetensors   the language model's output layer, "weight" (V, P) and "bias" (V,), or none;
+                      a matrix of whole numbers -127 to 127 (int8) has "<name>.scale" (V,) beside
+                      it, what each row is multiplied by
 vocab.txt             one word a line, or none
 lexicon.json          {"words": [...], "characters": [...]} in the order of their ids, either may
                       be null; of a model whose token encoder looks them up, and of no other
@@ -12,8 +14,9 @@ README.md             the model card, or none
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ CONFIG, MODEL, SOFTMAX = "config.json", "model.safetensors", "softmax.safetensor
 VOCAB, LEXICON, CARD = "vocab.txt", "lexicon.json", "README.md"
 _MOST_LEXICON_BYTES = 2**28
 _STORED = {"F16", "BF16", "F32", "F64"}
+_QUANTISED, _SCALE = "I8", ".scale"
 
 
 def why_not(path: Path) -> str | None:
@@ -97,6 +101,7 @@ def write(
     folder: str | os.PathLike[str],
     dtype: torch.dtype | None = None,
     *,
+    softmax_dtype: torch.dtype | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a model folder: all of it or nothing.
@@ -105,6 +110,8 @@ def write(
         checkpoint: the model.
         folder: where; nothing, an empty folder or an earlier relmo model may be there.
         dtype: floating-point type of the stored numbers, such as torch.float16; None: as they are.
+        softmax_dtype: likewise of the softmax, or torch.int8: each of its rows in whole numbers of
+            a 127th of the row's largest; None: as `dtype`.
         overwrite: replace any other folder too, with everything in it.
 
     Raises:
@@ -112,9 +119,8 @@ def write(
         InputError: something else stands there, a number is too large for `dtype`, or the folder
             cannot be written (disk full).
     """
-    if dtype is not None and dtype not in _checks.STORED_DTYPES:
-        known = ", ".join(map(str, _checks.STORED_DTYPES))
-        raise InputError(f"{NAME}: dtype is {dtype}, expected one of {known}")
+    _check_dtype("dtype", dtype, _checks.STORED_DTYPES)
+    _check_dtype("softmax_dtype", softmax_dtype, (*_checks.STORED_DTYPES, torch.int8))
     _checks.check_checkpoint(checkpoint, f"{NAME}: checkpoint for '{os.fspath(folder)}'")
     own = frozenset({CONFIG, MODEL, SOFTMAX, VOCAB, LEXICON, CARD})
     with model_folder(folder, own=own, why_not=why_not, overwrite=overwrite) as aside:
@@ -125,7 +131,10 @@ def write(
         (aside / CONFIG).write_text(text, encoding="utf-8")
         _write_tensors(checkpoint.tensors, aside / MODEL, dtype, folder)
         if checkpoint.softmax is not None:
-            _write_tensors(checkpoint.softmax, aside / SOFTMAX, dtype, folder)
+            softmax, stored = checkpoint.softmax, softmax_dtype or dtype
+            if stored == torch.int8:
+                softmax, stored = _quantised(softmax), None
+            _write_tensors(softmax, aside / SOFTMAX, stored, folder)
         if checkpoint.vocab is not None:
             checkpoint.vocab.write(aside / VOCAB)
         if checkpoint.lexicon is not None:
@@ -218,9 +227,15 @@ def _read_tensors(path: Path, expected: Iterable[tuple[str, Shape]]) -> dict[str
     with _opened(path, where) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         shapes = {name: tuple(slice_.get_shape()) for name, slice_ in slices.items()}
-        wanted = _checks.check_tensor_shapes(expected, shapes, where, CONFIG)
+        scales = {
+            name: name + _SCALE
+            for name, slice_ in slices.items()
+            if slice_.get_dtype() == _QUANTISED and shapes[name]
+        }
+        rows = ((scale, shapes[name][:1]) for name, scale in scales.items())
+        wanted = _checks.check_tensor_shapes(chain(expected, rows), shapes, where, CONFIG)
         for name, slice_ in slices.items():
-            if slice_.get_dtype() not in _STORED:
+            if slice_.get_dtype() not in _STORED and name not in scales:
                 raise FormatError(
                     f"{where}: {name!r} is {slice_.get_dtype()}, expected one of "
                     f"{', '.join(sorted(_STORED))}"
@@ -229,6 +244,9 @@ def _read_tensors(path: Path, expected: Iterable[tuple[str, Shape]]) -> dict[str
         for name in wanted:
             # a copy: what get_tensor gives may look into the file, which may be replaced
             tensors[name] = copied(name, file.get_tensor(name), where)
+    for name, scale in scales.items():
+        tensors[name].mul_(tensors.pop(scale).reshape(-1, *(1,) * (tensors[name].ndim - 1)))
+        _checks.check_finite(name, tensors[name], where)
     return tensors
 
 
@@ -242,6 +260,23 @@ def _opened(path: Path, where: str) -> Iterator[Any]:
             f"{where}: cannot be read as safetensors (truncated, or another kind of file): "
             f"{' '.join(str(error).split())}"
         ) from error
+
+
+def _check_dtype(name: str, dtype: torch.dtype | None, known: Sequence[torch.dtype]) -> None:
+    if dtype is not None and dtype not in known:
+        expected = ", ".join(map(str, known))
+        raise InputError(f"{NAME}: {name} is {dtype}, expected one of {expected}")
+
+
+def _quantised(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each matrix in whole numbers, with what its rows are multiplied by."""
+    stored = dict(tensors)
+    for name, tensor in tensors.items():
+        if tensor.ndim == 2:
+            scale = tensor.detach().abs().amax(1).float() / 127
+            shares = tensor.detach() / torch.where(scale == 0, 1, scale)[:, None]
+            stored |= {name: torch.round(shares).to(torch.int8), name + _SCALE: scale}
+    return stored
 
 
 def _write_tensors(

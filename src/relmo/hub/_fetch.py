@@ -17,9 +17,13 @@ from relmo.hub import _cache, _catalogue, _remote
 from relmo.hub._catalogue import File, Model, Part
 from relmo.hub._transfer import Progress, download
 
-__all__ = ["MAX_BYTES", "fetch", "is_cached", "resolve", "verify"]
+__all__ = ["BOX", "MAX_BYTES", "fetch", "is_cached", "resolve", "verify"]
 
 logger = logging.getLogger(__name__)
+
+BOX = Path(__file__).parents[1] / "box"
+"""The folder of the model that comes with the package."""
+_BOX_NAME = "box"
 
 MAX_BYTES = 16 * 10**9
 """The largest file that is downloaded, unless another limit is given."""
@@ -34,8 +38,8 @@ def resolve(
 ) -> Path:
     """The path of a model that is given as a path, a name of the catalogue, or an address.
 
-    A path that exists wins. The network is touched only for a name or an address that is not in
-    the cache.
+    A path that exists wins; "box" is the model in the box. The network is touched only for a name
+    or an address that is not in the cache.
 
     Args:
         model: the path, name or address; what is no string is a path.
@@ -50,6 +54,8 @@ def resolve(
     path = Path(model)
     if not isinstance(model, str) or _is_there(path):
         return path
+    if model == _BOX_NAME:
+        return BOX
     if "://" in model or _catalogue.find(model) is not None:
         return fetch(model, offline=offline, progress=progress)
     raise _catalogue.unknown(model)

@@ -24,7 +24,15 @@ from relmo.text import records
 from relmo.text.places import expand
 from relmo.text.tokenizers import Tokenize
 
-__all__ = ["MAX_LINE_BYTES", "Corpus", "PathLike", "lines", "read_sentences"]
+__all__ = [
+    "COMPRESSED",
+    "MAX_LINE_BYTES",
+    "Corpus",
+    "PathLike",
+    "content",
+    "lines",
+    "read_sentences",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -34,7 +42,8 @@ _CHUNK_BYTES = 2**20
 # A run of one byte is 4 bytes of .zst for 128 KiB of text: at most 16 MiB come from one piece.
 _ZSTD_PIECE_BYTES = 512
 _BOM = b"\xef\xbb\xbf"
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+"""Suffixes of the files that are decompressed as they are read."""
 
 
 def lines(path: PathLike, skip: int = 0) -> Iterator[str]:
@@ -60,6 +69,26 @@ def lines(path: PathLike, skip: int = 0) -> Iterator[str]:
                 f"{path}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at column "
                 f"{error.start + 1} ({error.reason}); convert the file to UTF-8"
             ) from error
+
+
+def content(path: PathLike, most: int) -> bytes:
+    """All bytes of a file, decompressed as by `lines`.
+
+    Args:
+        path: a file.
+        most: bytes at most.
+
+    Raises:
+        InputError: the file is missing, unreadable, truncated or longer.
+        MissingExtraError: a .zst file and no zstandard.
+    """
+    path, parts, size = Path(path), [], 0
+    for chunk in _chunks(path):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > most:
+            raise InputError(f"{path}: longer than {most} bytes, the most that is read at once")
+    return b"".join(parts)
 
 
 def read_sentences(paths: PathLike | Iterable[PathLike]) -> Iterator[list[str]]:
@@ -148,7 +177,7 @@ class Corpus:
 def _kind(path: Path) -> str:
     """`text`, `json` or `parquet`, by name."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    while suffixes and suffixes[-1] in _COMPRESSED:
+    while suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
     last = suffixes[-1] if suffixes else ""
     return {".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}.get(last, "text")

@@ -4,13 +4,13 @@ pyarrow is imported here alone.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from relmo.errors import InputError, MissingExtraError
 
-__all__ = ["of_json_lines", "of_parquet"]
+__all__ = ["json_object", "of_json_lines", "of_parquet", "some", "text_value"]
 
 _ROWS = 64  # at a time: few, as a row may hold a book
 _BUFFER_BYTES = 2**20
@@ -38,15 +38,30 @@ def of_json_lines(lines: Iterable[str], path: Path, field: str) -> Iterator[str]
         if not line.strip():
             continue
         where = f"{path}: line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not valid JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise InputError(f"{where}: expected a JSON object with {field!r}")
+        yield text_value(json_object(line, where, (field,))[field], field, where)
+
+
+def json_object(line: str, where: str, fields: Sequence[str]) -> dict[str, Any]:
+    """The object that a line is, which has these fields.
+
+    Args:
+        line: of a file of JSON lines.
+        where: the file and line, for messages.
+        fields: what it has to have.
+
+    Raises:
+        InputError: the line is not valid JSON or no object, or a field is missing.
+    """
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{where}: expected a JSON object with {some(fields)}")
+    for field in fields:
         if field not in record:
-            raise InputError(f"{where}: no field {field!r}; it has {_some(record)}")
-        yield _text(record[field], field, where)
+            raise InputError(f"{where}: no field {field!r}; it has {some(record)}")
+    return record
 
 
 def of_parquet(path: Path, field: str, longest: int) -> Iterator[str]:
@@ -75,7 +90,7 @@ def of_parquet(path: Path, field: str, longest: int) -> Iterator[str]:
             for batch in file.iter_batches(_ROWS, columns=[field], use_threads=False):
                 for value in batch.column(0):
                     n_rows += 1
-                    text = _text(value.as_py(), field, f"{path}: row {n_rows}")
+                    text = text_value(value.as_py(), field, f"{path}: row {n_rows}")
                     if len(text) > longest:
                         raise InputError(f"{path}: row {n_rows}: longer than {longest} characters")
                     yield text
@@ -89,14 +104,19 @@ def of_parquet(path: Path, field: str, longest: int) -> Iterator[str]:
 
 def _check_column(types: Any, schema: Any, field: str, path: Path) -> None:
     if schema.names.count(field) != 1:
-        raise InputError(f"{path}: no column {field!r}; it has {_some(schema.names)}")
+        raise InputError(f"{path}: no column {field!r}; it has {some(schema.names)}")
     kind = schema.field(field).type
     values = kind.value_type if types.is_dictionary(kind) else kind
     if not (types.is_string(values) or types.is_large_string(values)):
         raise InputError(f"{path}: column {field!r} is of {kind}, expected string")
 
 
-def _text(value: Any, field: str, where: str) -> str:
+def text_value(value: Any, field: str, where: str) -> str:
+    """The value of a field, if it is text.
+
+    Raises:
+        InputError: it is not, or holds what no file can.
+    """
     if not isinstance(value, str):
         kind = _KINDS.get(type(value), "null")
         raise InputError(f"{where}: {field!r} is {kind}, expected text")
@@ -107,6 +127,7 @@ def _text(value: Any, field: str, where: str) -> str:
     return value
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
+    """Names for a message."""
     shown = [repr(name) for name in names]
     return ", ".join(shown[:8]) + (", ..." if shown[8:] else "") if shown else "none"

@@ -89,6 +89,8 @@ class TrainConfig:
     """Steps between resumable checkpoints."""
     validate_every_steps: int = 1000
     """Steps between validations."""
+    patience: int = 0
+    """Validations in a row without a better perplexity that end the run; 0: none do."""
     valid_tokens: int = 20_000
     """Tokens of the validation file that are used at most, spread over it; 0: all."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -118,7 +120,7 @@ class TrainConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"--dropout must be from 0 to below 1, got {self.dropout}")
-        for name in ("warmup_steps", "valid_tokens", "seed", "weight_decay"):
+        for name in ("warmup_steps", "patience", "valid_tokens", "seed", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{_flag(name)} must be at least 0, got {getattr(self, name)}")
         if self.seed >= 2**63 or self.weight_decay > 1:
@@ -167,7 +169,8 @@ class TrainConfig:
     def check_continues(self, started: "TrainConfig", source: str) -> None:
         """These settings continue a run that was started with others.
 
-        Its length and how often it saves and validates may change (the decay follows max_steps).
+        Its length, its patience and how often it saves and validates may change (the decay follows
+        max_steps).
 
         Raises:
             ConfigError: anything else differs.
@@ -184,7 +187,9 @@ class TrainConfig:
 
 
 _LARGEST = 1e30  # of a factor: torch refuses what overflows a float32
-_MAY_CHANGE = ("max_steps", "save_every_steps", "validate_every_steps", "valid_tokens")
+_MAY_CHANGE = (
+    "max_steps", "save_every_steps", "validate_every_steps", "patience", "valid_tokens",
+)  # fmt: skip
 
 
 def _flag(name: str) -> str:

@@ -10,14 +10,16 @@ DIR/best/           the model with the best validation perplexity
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from relmo._files import remove_leftovers, replacing_file, replacing_folder
-from relmo.errors import FormatError, InputError
+from relmo._files import leftovers, remove_leftovers, replacing_file, replacing_folder
+from relmo.errors import FormatError, InputError, RelmoError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.train.description import to_toml
@@ -54,6 +56,8 @@ class RunFolder:
             raise InputError(
                 f"cannot write '{self.path}': '{there}' is not a folder that can be written to"
             )
+        for name in (LAST, BEST):
+            self._put_back(name)
         if self.holds_run() and not resume:
             raise InputError(
                 f"{self.path}: holds a training run; give --resume to continue it, or another "
@@ -64,6 +68,18 @@ class RunFolder:
             why_not = None if is_run or not path.exists() else relmo_format.why_not(path)
             if why_not is not None:
                 raise InputError(f"cannot write '{path}': it is there and no model ({why_not})")
+
+    def _put_back(self, name: str) -> None:
+        """Give a whole checkpoint its name again, if a kill left it aside and nothing stands there.
+
+        Only where the system cannot exchange two folders in one step is there such a moment.
+        """
+        asides = [] if (self.path / name).exists() else leftovers(self.path / name)
+        for aside in sorted(asides, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+            with suppress(RelmoError, OSError):
+                (_read if name == LAST else relmo_format.read)(aside)
+                aside.rename(self.path / name)
+                return
 
     def start(self, description: dict[str, Any]) -> None:
         """Make the folder and begin its metrics; `description` as for `describe`.
@@ -116,11 +132,15 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"cannot write '{path}': {error.strerror}") from error
 
-    def drop_later_metrics(self, step: int) -> None:
-        """Leave out lines of steps that will be done again."""
-        kept = [line + "\n" for line, measures in self._metrics() if measures["step"] <= step]
+    def drop_later_metrics(self, n_lines: int | None) -> int:
+        """Keep the first lines, those of the checkpoint's progress; returns how many there are.
+
+        Steps do not tell: after a roll back they were done twice.
+        """
+        kept = [line + "\n" for line, _ in islice(self._metrics(), n_lines)]
         with replacing_file(self.path / METRICS) as aside:
             aside.write_text("".join(kept), encoding="utf-8")
+        return len(kept)
 
     def validations(self) -> list[dict[str, Any]]:
         """The measures of every validation so far."""
@@ -165,17 +185,21 @@ class RunFolder:
         Raises:
             FormatError, InputError: it is not there, not whole or not a run's.
         """
-        checkpoint = relmo_format.read(self.path / LAST)
-        path = self.path / LAST / _STATE
-        if not path.is_file():
-            raise FormatError(f"{path}: missing: '{path.parent}' is a model without its training")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # of any kind, by what is damaged
-            raise FormatError(f"{path}: cannot be read (truncated, or another file)") from error
-        if not isinstance(state, dict):
-            raise FormatError(f"{path}: expected a dict, got {type(state).__name__}")
-        return checkpoint, state
+        return _read(self.path / LAST)
+
+
+def _read(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
+    checkpoint = relmo_format.read(folder)
+    path = folder / _STATE
+    if not path.is_file():
+        raise FormatError(f"{path}: missing: '{folder}' is a model without its training")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of any kind, by what is damaged
+        raise FormatError(f"{path}: cannot be read (truncated, or another file)") from error
+    if not isinstance(state, dict):
+        raise FormatError(f"{path}: expected a dict, got {type(state).__name__}")
+    return checkpoint, state
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:

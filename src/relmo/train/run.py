@@ -64,8 +64,11 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         InputError: a file or the folder cannot be used.
         ConfigError: the settings contradict each other or the run that is resumed.
         FormatError: the vocabulary lacks a special word, or the run to resume is damaged.
-        TrainingError: a loss, a gradient or a weight is not finite; the last checkpoint stands.
+        TrainingError: a loss, a gradient or a weight is not finite, again after a roll back; the
+            last checkpoint stands.
     """
+    if config.patience and valid is None:
+        raise ConfigError(f"--patience {config.patience}: needs held-out sentences, --valid")
     RunFolder(Path(out)).check(resume)
     run = TrainingRun(files, valid, Path(out), config, vocab, torch.device(device), initial)
     run.on_record = on_record
@@ -75,6 +78,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         max_steps=config.max_steps,
         save_every_steps=config.save_every_steps,
         validate_every_steps=config.validate_every_steps,
+        patience=config.patience,
         baseline_step=run.baseline_step,
         progress=progress,
         should_stop=should_stop,
@@ -104,7 +108,7 @@ class TrainingRun:
         initial: Checkpoint | None = None,
     ) -> None:
         self.config, self.folder, self.device = config, RunFolder(out), device
-        self.initial = None if initial is None else origin(initial)
+        self.initial, self._begin_with = None if initial is None else origin(initial), initial
         self.on_record: Callable[[dict[str, Any]], None] = lambda _: None
         corpus = self.corpus = files if isinstance(files, Corpus) else Corpus(files)
         self.valid = valid if valid is None or isinstance(valid, Corpus) else Corpus(valid)
@@ -121,6 +125,11 @@ class TrainingRun:
         char_cnn = config.model.char_cnn
         longest = None if char_cnn is None else char_cnn.max_characters_per_token
         self.encoder = Encoder(self.vocab, longest)
+        self._begin()
+
+    def _begin(self) -> None:
+        """The run before its first step."""
+        config, initial = self.config, self._begin_with
         torch.manual_seed(config.seed)
         self.model = LanguageModel(config.model, len(self.vocab), config.dropout)
         self.baseline_step: int | None = None
@@ -128,8 +137,8 @@ class TrainingRun:
             self._fill(initial)
             # The perplexity before: of a softmax that has to be learned first, once it is.
             self.baseline_step = config.softmax_steps if initial.softmax is None else 0
-        self.model.to(device)
-        self.batches: Batches = self._batches(corpus)
+        self.model.to(self.device)
+        self.batches: Batches = self._batches(self.corpus)
         self.candidates = CandidateSampler(len(self.vocab), config.n_candidates, config.seed)
         self.state: BiLMState | None = None
         self.optimizers = self._optimizers()
@@ -175,11 +184,23 @@ class TrainingRun:
         started = self.folder.description()
         check_continues(started, now, str(self.folder.path / RUN))
         progress = self._load()
-        self.folder.drop_later_metrics(progress["step"])
+        progress["lines"] = self.folder.drop_later_metrics(progress.get("lines"))
         self.folder.describe(described_again(started, now))
         return progress
 
-    def step(self, number: int) -> dict[str, float]:
+    def roll_back(self) -> dict[str, Any]:
+        """Take up the last checkpoint, or begin again where there is none; see `loop.Job`."""
+        if not self.folder.holds_run():
+            self._begin()
+            return {}
+        self.model.zero_grad(set_to_none=True)
+        return self._load()
+
+    def skip(self) -> None:
+        """Pass over the text of a step; see `loop.Job`."""
+        self.batches.next()
+
+    def step(self, number: int, rate_share: float) -> dict[str, float]:
         """One update; see `loop.Job`."""
         config = self.config
         self.model.bilm.requires_grad_(number > config.softmax_steps)
@@ -202,7 +223,7 @@ class TrainingRun:
         norm = float(clip_gradient(self.model.parameters(), config.clip_norm))
         if not math.isfinite(norm):
             return {**measures, "gradient_norm": norm}
-        rate = learning_rate(config, number)
+        rate = rate_share * learning_rate(config, number)
         self.optimizers.step(rate)
         self.state = state if self.batches.carries_state else None
         return {**measures, "gradient_norm": norm, "learning_rate": rate}
@@ -241,8 +262,7 @@ class TrainingRun:
         for what, tensor in {**checkpoint.tensors, **(checkpoint.softmax or {})}.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise TrainingError(
-                    f"step {progress['step']}: {what!r} is no longer finite and is not saved; "
-                    "start again with a lower --learning-rate"
+                    f"step {progress['step']}: {what!r} is no longer finite and is not saved"
                 )
         self.folder.save(name, checkpoint, self._resumable(progress) if name == LAST else None)
 

@@ -17,8 +17,7 @@ class TensorBoard:
         with TensorBoard("runs/first/tensorboard") as board:
             train(..., on_record=board)
 
-    Where steps are done again, after a resume or within one session, what TensorBoard showed of
-    them goes.
+    Where steps are done again, after a resume or a roll back, what TensorBoard showed of them goes.
 
     Args:
         folder: of the event files; those of earlier sessions stay.
@@ -34,7 +33,6 @@ class TensorBoard:
             raise MissingExtraError("tensorboard", "tensorboard") from error
         self._folder, self._make = os.fspath(folder), SummaryWriter
         self._writer: SummaryWriter | None = None
-        self._step = 0
 
     def __call__(self, measures: dict[str, Any]) -> None:
         """Write a line of the metrics.
@@ -43,11 +41,12 @@ class TensorBoard:
             InputError: the folder cannot be written.
         """
         step, kind = measures["step"], measures["kind"]
+        if kind == "rollback":
+            self.close()
+            return
         try:
-            if self._writer is None or step < self._step:
-                self.close()
+            if self._writer is None:
                 self._writer = self._make(self._folder, purge_step=step)
-            self._step = step
             for name, value in measures.items():
                 if name not in ("step", "kind"):
                     self._writer.add_scalar(f"{kind}/{name}", value, step)
@@ -58,6 +57,7 @@ class TensorBoard:
         """Write what waits."""
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,240 @@
+"""Predicted tags against true ones: precision, recall and F1 as the conlleval script counts them.
+
+    >>> scores = evaluate([["B-LOC", "I-LOC", "O", "B-PER"]], [["B-LOC", "O", "O", "B-PER"]])
+    >>> scores.precision, scores.recall, scores.f1, scores.accuracy
+    (50.0, 50.0, 50.0, 75.0)
+    >>> scores.by_type["PER"].f1
+    100.0
+
+A predicted span is right where a true one has the same first token, last token and label. Which
+spans tags stand for, invalid sequences too, says `spans.spans`. Tags that are no spans, such as
+parts of speech, are spans of one token: precision, recall and F1 are then the accuracy.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from relmo.errors import InputError
+from relmo.text.spans import Scheme, Span, detect, spans
+from relmo.text.tagged import TaggedSentence
+
+__all__ = ["Score", "Scores", "errors", "evaluate"]
+
+_OUTSIDE = "O"
+Tags = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """How many spans there are, are predicted, and are right."""
+
+    n_true: int
+    n_predicted: int
+    n_right: int
+
+    @property
+    def precision(self) -> float:
+        """Percent of the predicted ones that are right; 0 where none is predicted."""
+        return _percent(self.n_right, self.n_predicted)
+
+    @property
+    def recall(self) -> float:
+        """Percent of the true ones that are predicted; 0 where there is none."""
+        return _percent(self.n_right, self.n_true)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of the two, in percent; 0 where both are."""
+        return _percent(2 * self.n_right, self.n_true + self.n_predicted)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a report in JSON holds."""
+        return {
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "n_true": self.n_true,
+            "n_predicted": self.n_predicted,
+            "n_right": self.n_right,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores(Score):
+    """The scores of all spans, of each type of span, and of the tokens' tags."""
+
+    by_type: Mapping[str, Score]
+    """By label, sorted."""
+    confusion: Mapping[str, Mapping[str, int]]
+    """Numbers of tokens by the label they have and the one predicted, O where there is no span."""
+    n_tokens: int
+    n_right_tokens: int
+    """Those whose tag is right, letter and all."""
+
+    @property
+    def accuracy(self) -> float:
+        """Percent of the tokens whose tag is right."""
+        return _percent(self.n_right_tokens, self.n_tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a report in JSON holds; precision, recall, F1 and accuracy in percent."""
+        return {
+            **Score.to_dict(self),
+            "accuracy": self.accuracy,
+            "n_tokens": self.n_tokens,
+            "by_type": {label: score.to_dict() for label, score in self.by_type.items()},
+            "confusion": {label: dict(row) for label, row in self.confusion.items()},
+        }
+
+    def to_markdown(self) -> str:
+        """Tables of the scores by type and of the confusion, for a page."""
+        scored = [("all", self), *self.by_type.items()]
+        head = ("type", "precision", "recall", "F1", "true", "predicted", "right")
+        rows = [
+            (name, *(f"{x:.2f}" for x in (score.precision, score.recall, score.f1)),
+             *(f"{n:,}" for n in (score.n_true, score.n_predicted, score.n_right)))
+            for name, score in scored
+        ]  # fmt: skip
+        accuracy = f"Token accuracy: {self.accuracy:.2f} % of {self.n_tokens:,}."
+        labels = list(self.confusion)
+        counts = [
+            (name, *(f"{row.get(label, 0):,}" for label in labels))
+            for name, row in self.confusion.items()
+        ]
+        confusion = _table(("true \\ predicted", *labels), counts)
+        return f"{_table(head, rows)}\n{accuracy}\n\n{confusion}"
+
+
+def evaluate(true: Tags, predicted: Tags, scheme: Scheme | None = None) -> Scores:
+    """The scores of predicted tags.
+
+    Args:
+        true: the tags of each sentence.
+        predicted: as many; those of spans may be in another scheme, which only the accuracy heeds.
+        scheme: None: found out from the true tags. It matters only whether it is `plain`.
+
+    Raises:
+        InputError: there is not one predicted tag for each true one, or a tag is of no scheme.
+    """
+    _check(true, predicted)
+    scheme = detect(true) if scheme is None else scheme
+    counts: dict[str, Counter[str]] = {
+        "true": Counter(),
+        "predicted": Counter(),
+        "right": Counter(),
+    }
+    pairs: Counter[tuple[str, str]] = Counter()
+    n_right_tokens = 0
+    for true_tags, predicted_tags in zip(true, predicted, strict=True):
+        there, found = spans(true_tags, scheme), spans(predicted_tags, scheme)
+        counts["true"].update(span.label for span in there)
+        counts["predicted"].update(span.label for span in found)
+        counts["right"].update(span.label for span in {*there} & {*found})
+        n = len(true_tags)
+        pairs.update(zip(_labels(there, n), _labels(found, n), strict=True))
+        n_right_tokens += sum(map(str.__eq__, true_tags, predicted_tags))
+    return Scores(
+        n_true=counts["true"].total(),
+        n_predicted=counts["predicted"].total(),
+        n_right=counts["right"].total(),
+        by_type={
+            label: Score(
+                n_true=counts["true"][label],
+                n_predicted=counts["predicted"][label],
+                n_right=counts["right"][label],
+            )
+            for label in sorted({*counts["true"], *counts["predicted"]})
+        },
+        confusion=_confusion(pairs),
+        n_tokens=pairs.total(),
+        n_right_tokens=n_right_tokens,
+    )
+
+
+def errors(
+    sentences: Sequence[TaggedSentence], predicted: Tags, scheme: Scheme | None = None
+) -> Iterator[str]:
+    """The sentences with a span that is not right, each in three lines with its spans marked.
+
+        wnut16/dev: line 42
+          true:      in [New York](LOC) with Ann
+          predicted: in New York with [Ann](PER)
+
+    Of tags that are no spans, those that are wrong are marked.
+
+    Args:
+        sentences: with their true tags.
+        predicted: the tags of each.
+        scheme: as for `evaluate`.
+
+    Raises:
+        InputError: as `evaluate` does.
+    """
+    true = [sentence.tags for sentence in sentences]
+    _check(true, predicted)
+    scheme = detect(true) if scheme is None else scheme
+    for sentence, predicted_tags in zip(sentences, predicted, strict=True):
+        there, found = spans(sentence.tags, scheme), spans(predicted_tags, scheme)
+        if there == found:
+            continue
+        if scheme == "plain":
+            there, found = (
+                [span for span in mine if span not in other]
+                for mine, other in ((there, {*found}), (found, {*there}))
+            )
+        yield (
+            f"{sentence.source}: line {sentence.line}\n"
+            f"  true:      {_marked(sentence.tokens, there)}\n"
+            f"  predicted: {_marked(sentence.tokens, found)}"
+        )
+
+
+def _check(true: Tags, predicted: Tags) -> None:
+    if len(true) != len(predicted):
+        raise InputError(f"evaluate: expected {len(true)} sentences, got {len(predicted)}")
+    for number, (one, other) in enumerate(zip(true, predicted, strict=True), start=1):
+        if len(one) != len(other):
+            raise InputError(
+                f"evaluate: sentence {number}: expected {len(one)} tags, got {len(other)}"
+            )
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 0.0
+
+
+def _labels(found: Sequence[Span], n: int) -> list[str]:
+    """The label of each of `n` tokens."""
+    labels = [_OUTSIDE] * n
+    for span in found:
+        labels[span.start : span.end] = [span.label] * (span.end - span.start)
+    return labels
+
+
+def _confusion(pairs: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    labels = sorted({*chain.from_iterable(pairs)})
+    return {
+        true: {found: pairs[true, found] for found in labels if pairs[true, found]}
+        for true in labels
+    }
+
+
+def _marked(tokens: Sequence[str], found: Sequence[Span]) -> str:
+    """A sentence with its spans in brackets and their labels behind them."""
+    pieces: list[str] = []
+    end = 0
+    for span in found:
+        pieces += tokens[end : span.start]
+        pieces.append(f"[{' '.join(tokens[span.start : span.end])}]({span.label})")
+        end = span.end
+    return " ".join([*pieces, *tokens[end:]])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, its first column of words and the others of numbers."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    escaped = ((cell.replace("|", "\\|") for cell in line) for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)

@@ -1,0 +1,203 @@
+"""Sentences, or pairs of them, with a label, out of the files that data sets come in.
+
+    train = read_labelled("stsa.binary.train")
+    train[0].tokens, train[0].label
+
+| format | a file of |
+|---|---|
+| `lines` | a label, white space and a tokenised sentence a line |
+| `tsv` | columns under a heading: `label`, `sentence`, or `sentence1` and `sentence2` |
+| `jsonl` | objects a line with such fields |
+| `text` | a sentence a line, with no label; of a pair, a tab between the two |
+| `datasets` | see `hf_datasets` |
+
+Files may be compressed or in a zip archive, and `-` is standard input: see `read_source`.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from relmo.errors import InputError
+from relmo.text import hf_datasets
+from relmo.text.corpora import PathLike
+from relmo.text.records import json_object, some, text_value
+from relmo.text.sources import Source, read_source, suffix
+from relmo.text.tokenizers import Tokenize
+
+__all__ = ["LabelledFormat", "LabelledSentence", "read_labelled"]
+
+LabelledFormat = Literal["lines", "tsv", "jsonl", "text", "datasets"]
+_LABEL = "label"
+_TEXTS = (("sentence",), ("text",), ("sentence1", "sentence2"))
+_LATIN = ("", ".all", ".train", ".dev", ".test", ".txt")  # of the sets that are latin-1 in part
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledSentence:
+    """A sentence or a pair, its label, and where it stands."""
+
+    tokens: tuple[str, ...]
+    second: tuple[str, ...] | None
+    """The tokens of a pair's second sentence."""
+    label: str | None
+    """None where labels are not read."""
+    source: str
+    """The file."""
+    line: int
+    """Its line in the file, from 1."""
+
+
+Record = tuple[int, str | None, Sequence[str]]
+"""Number of a line from 1, the label and the texts."""
+
+
+def read_labelled(
+    path: PathLike,
+    *,
+    format: LabelledFormat | None = None,
+    label_column: str | None = _LABEL,
+    text_columns: Sequence[str] = (),
+    tokenize: Tokenize = str.split,
+    encoding: str | None = None,
+) -> list[LabelledSentence]:
+    """The sentences or pairs of a file, each with its label.
+
+    Args:
+        path: the file; see the module for what it may be.
+        format: what it is; None: what its name or first line says.
+        label_column: the heading or field of labels, which may be numbers in JSON. None: labels
+            are not read, and a file of no other format is `text`.
+        text_columns: that of sentences, or those of the two of a pair; none: `sentence`, `text`,
+            or `sentence1` and `sentence2`.
+        tokenize: from a text to its tokens.
+        encoding: None: UTF-8, or latin-1 for what is not UTF-8 and is named .all, .train, .dev,
+            .test, .txt or has no suffix, as TREC and others that come as `lines`.
+
+    Raises:
+        InputError: the file cannot be read, is not in its encoding or not laid out as its format,
+            a label or a sentence is missing, or there is no sentence in it.
+        MissingExtraError: an optional library is needed that is not installed.
+    """
+    if len(text_columns) > 2:
+        raise InputError(f"text columns: expected one or two, got {len(text_columns)}")
+    columns = tuple(text_columns)
+    if format == "datasets" or (format is None and hf_datasets.is_dataset(path)):
+        name = os.fspath(path)
+        found = _of_dataset(name, label_column, columns)
+    else:
+        source = read_source(path, encoding, latin=_LATIN)
+        name, found = source.name, _records(source, format, label_column, columns)
+    sentences = []
+    for line, label, texts in found:
+        first, *rest = (tuple(tokenize(text)) for text in texts)
+        if not first or not all(rest):
+            raise InputError(f"{name}: line {line}: expected a sentence, got one without a token")
+        second = rest[0] if rest else None
+        sentences.append(
+            LabelledSentence(tokens=first, second=second, label=label, source=name, line=line)
+        )
+    if not sentences:
+        raise InputError(f"{name}: no sentence in it")
+    return sentences
+
+
+def _records(
+    source: Source, format: LabelledFormat | None, label: str | None, columns: tuple[str, ...]
+) -> Iterator[Record]:
+    format = format or _format(source, label, columns)
+    if format == "jsonl":
+        return _of_json(source, label, columns)
+    if format == "tsv":
+        return _of_table(source, label, columns)
+    if format == "text":
+        if label is not None:
+            raise InputError(f"{source.name}: a text has no labels to read")
+        return ((i, None, line.split("\t", 1)) for i, line in _lines(source))
+    return _of_lines(source, label)
+
+
+def _format(source: Source, label: str | None, columns: tuple[str, ...]) -> LabelledFormat:
+    first = next((line for _, line in _lines(source)), "")
+    if suffix(source.name) in (".jsonl", ".ndjson") or (first[:1], first[-1:]) == ("{", "}"):
+        return "jsonl"
+    names = first.split("\t")
+    if any({*texts} <= {*names} for texts in ((columns,) if columns else _TEXTS)):
+        return "tsv"
+    return "text" if label is None else "lines"
+
+
+def _lines(source: Source) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers from 1."""
+    return ((i, line) for i, line in enumerate(source.lines, start=1) if line.strip())
+
+
+def _of_lines(source: Source, label: str | None) -> Iterator[Record]:
+    for i, line in _lines(source):
+        its_label, *rest = line.split(maxsplit=1)
+        if not rest:
+            raise InputError(
+                f"{source.name}: line {i}: expected a label and a sentence, got {line!r:.60}"
+            )
+        yield i, None if label is None else its_label, rest
+
+
+def _of_table(source: Source, label: str | None, columns: tuple[str, ...]) -> Iterator[Record]:
+    lines = _lines(source)
+    names = next(lines, (0, ""))[1].split("\t")
+    texts = [names.index(name) for name in _texts(names, columns, source.name)]
+    labels = None if label is None else _known(names, label, source.name)
+    for i, line in lines:
+        cells = line.split("\t")
+        if len(cells) != len(names):
+            raise InputError(
+                f"{source.name}: line {i}: expected {len(names)} columns, as in the heading, got "
+                f"{len(cells)}: {line!r:.60}"
+            )
+        if labels is not None and not cells[labels].strip():
+            raise InputError(f"{source.name}: line {i}: expected a label, got an empty cell")
+        yield i, None if labels is None else cells[labels].strip(), [cells[n] for n in texts]
+
+
+def _of_json(source: Source, label: str | None, columns: tuple[str, ...]) -> Iterator[Record]:
+    for i, line in _lines(source):
+        where = f"{source.name}: line {i}"
+        record = json_object(line, where, () if label is None else (label,))
+        texts = _texts(tuple(record), columns, where)
+        its_label = None if label is None else _label(record[label], label, where)
+        yield i, its_label, [text_value(record[name], name, where) for name in texts]
+
+
+def _of_dataset(place: str, label: str | None, columns: tuple[str, ...]) -> Iterator[Record]:
+    names = _texts(hf_datasets.columns(place), columns, place)
+    fields = [(name,) for name in (*names, *(() if label is None else (label,)))]
+    for i, values in enumerate(hf_datasets.records(place, fields), start=1):
+        where = f"{place}: line {i}"
+        texts = [text_value(value, name, where) for name, value in zip(names, values, strict=False)]
+        yield i, None if label is None else _label(values[-1], label, where), texts
+
+
+def _label(value: Any, field: str, where: str) -> str:
+    """A label, which may be a whole number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    label = text_value(value, field, where).strip()
+    if not label:
+        raise InputError(f"{where}: expected a label in {field!r}, got an empty text")
+    return label
+
+
+def _texts(names: Sequence[str], given: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """The columns of sentences among others."""
+    for texts in (given,) if given else _TEXTS:
+        if {*texts} <= {*names}:
+            return texts
+    expected = " and ".join(map(repr, given)) or "'sentence', 'text', or 'sentence1', 'sentence2'"
+    raise InputError(f"{where}: expected {expected}; it has {some(names)}")
+
+
+def _known(names: Sequence[str], name: str, where: str) -> int:
+    if name not in names:
+        raise InputError(f"{where}: no column {name!r}; it has {some(names)}")
+    return names.index(name)
