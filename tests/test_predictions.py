@@ -7,7 +7,7 @@ import torch
 from relmo import predictions
 from relmo.errors import InputError
 from relmo.model import Elmo
-from relmo.nn import softmax
+from relmo.nn import scores
 from relmo.predictions import NextWords
 from relmo.text.vocab import SPECIALS, Vocabulary
 from relmo.train.batches import Encoder, sentence_batch
@@ -105,8 +105,8 @@ def test_batches_and_blocks_of_the_softmax_change_nothing(
     many = SENTENCES * 9
     whole = list(NextWords(elmo).top(many, 3, without=["<S>", "cat"]))
     elmo.token_budget = 8
-    monkeypatch.setattr(softmax, "_BLOCK_WORDS", 4)
-    monkeypatch.setattr(softmax, "_CHUNK_NUMBERS", 8)  # two rows at a time
+    monkeypatch.setattr(scores, "_BLOCK_WORDS", 4)
+    monkeypatch.setattr(scores, "_CHUNK_NUMBERS", 8)  # two rows at a time
     for a, b in zip(whole, NextWords(elmo).top(many, 3, without=["<S>", "cat"]), strict=True):
         np.testing.assert_array_equal(a.backward.ids, b.backward.ids)
         np.testing.assert_allclose(

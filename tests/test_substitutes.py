@@ -7,7 +7,7 @@ import pytest
 
 from relmo.errors import InputError
 from relmo.model import Elmo
-from relmo.nn import softmax
+from relmo.nn import scores
 from relmo.predictions import NextWords
 from relmo.text.vocab import SPECIALS
 from tests.helpers import tiny_elmo
@@ -67,8 +67,8 @@ def test_the_word_itself_and_the_batch_change_nothing(elmo: Elmo, monkeypatch: p
     whole = list(NextWords(elmo).substitutes(SENTENCES * 9))
     assert whole[1].words == next(NextWords(elmo).substitutes(["[mat]"])).words
     elmo.token_budget = 8
-    monkeypatch.setattr(softmax, "_BLOCK_WORDS", 4)
-    monkeypatch.setattr(softmax, "_CHUNK_NUMBERS", 8)
+    monkeypatch.setattr(scores, "_BLOCK_WORDS", 4)
+    monkeypatch.setattr(scores, "_CHUNK_NUMBERS", 8)
     endless = itertools.cycle(SENTENCES)  # read lazily
     for a, b in zip(whole, NextWords(elmo).substitutes(endless), strict=False):
         assert a.words == b.words

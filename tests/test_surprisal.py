@@ -5,7 +5,7 @@ import pytest
 
 from relmo.errors import FormatError, InputError
 from relmo.model import Elmo
-from relmo.nn import softmax
+from relmo.nn import scores as scores_module
 from relmo.predictions import Context, NextWords, Scores, Surprisal
 from relmo.text.vocab import SPECIALS
 from tests.helpers import tiny_elmo
@@ -105,8 +105,8 @@ def test_batches_and_blocks_change_nothing(
     many = SENTENCES * 9
     whole = list(NextWords(elmo).surprisal(many, ends=ends, context=context))
     elmo.token_budget = 8
-    monkeypatch.setattr(softmax, "_BLOCK_WORDS", 4)
-    monkeypatch.setattr(softmax, "_BLOCK_ROWS", 3)
+    monkeypatch.setattr(scores_module, "_BLOCK_WORDS", 4)
+    monkeypatch.setattr(scores_module, "_BLOCK_ROWS", 3)
     for a, b in zip(
         whole, NextWords(elmo).surprisal(many, ends=ends, context=context), strict=True
     ):

@@ -8,7 +8,14 @@ from typing import Any, Literal, Self, TypeVar
 
 from relmo.errors import ConfigError
 
-__all__ = ["MOST_CHARACTERS", "BiLMConfig", "CharCNNConfig", "LayerMix", "LexiconConfig"]
+__all__ = [
+    "MOST_CHARACTERS",
+    "BiLMConfig",
+    "CharCNNConfig",
+    "LayerMix",
+    "LexiconConfig",
+    "tail_width",
+]
 
 MOST_CHARACTERS = 1000
 """The most character ids that a model may read of a token; the published ones read 50."""
@@ -270,6 +277,11 @@ class LayerMix:
         if not isinstance(weights, list) or not all(map(_is_finite, (*weights, gamma))):
             raise ConfigError(f"{source}: expected finite numbers, got {values!r:.120}")
         return _made(cls, {"weights": tuple(map(float, weights)), "gamma": float(gamma)}, source)
+
+
+def tail_width(projection_dim: int, number: int) -> int:
+    """Width of tail `number` of an adaptive softmax, from 0: a quarter of what is before it."""
+    return max(1, projection_dim >> 2 * (number + 1))
 
 
 _KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {

@@ -5,6 +5,7 @@
     ├── FormatError          a model file is truncated, foreign, or not what its options say
     ├── InputError           a text, corpus, path or argument given by the user cannot be used
     ├── ShapeError           a tensor has another shape than the operation needs
+    ├── ProcessError         another process that works on the same training is gone
     ├── TrainingError        training cannot go on; the last good checkpoint is kept
     └── MissingExtraError    an optional library is not installed
 
@@ -17,6 +18,7 @@ __all__ = [
     "FormatError",
     "InputError",
     "MissingExtraError",
+    "ProcessError",
     "RelmoError",
     "ShapeError",
     "TrainingError",
@@ -45,6 +47,10 @@ class ShapeError(RelmoError):
 
 class TrainingError(RelmoError):
     """Training cannot go on, such as after a loss that is not finite."""
+
+
+class ProcessError(RelmoError):
+    """Another process that works on the same training has failed, or is not there."""
 
 
 class MissingExtraError(RelmoError):

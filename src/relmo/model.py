@@ -99,7 +99,8 @@ class Elmo:
         bilm: the network.
         vocab: words of its softmax; the words it knows where it is a word-input model.
         lexicon: the words and characters of a model that looks up both.
-        softmax: `weight` (n_words, projection_dim) and `bias` (n_words,) of the language model.
+        softmax: `weight` (n_words, projection_dim) and `bias` (n_words,) of the language model, or
+            the tensors of an adaptive one (see `Checkpoint`).
         mixes: learned mixes of the layers that came with it.
         info: where it came from.
         token_budget: tokens computed together, marks counted; bounds memory.

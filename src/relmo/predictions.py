@@ -18,7 +18,7 @@ from torch import Tensor
 from relmo.errors import InputError
 from relmo.nn.bilm import BiLM
 from relmo.nn.lstm import LSTMState
-from relmo.nn.softmax import top_words, word_scores
+from relmo.nn.scores import Part, added, parts, top_words, word_scores
 from relmo.text import batching
 from relmo.text.chars import UNK_TOKEN
 from relmo.text.sentences import Sentence, tokenised
@@ -134,7 +134,7 @@ class NextWords:
                 "trained"
             )
         self.elmo, self.vocab = elmo, elmo.vocab
-        self._weight, self._bias = elmo.softmax["weight"], elmo.softmax["bias"]
+        self._softmax = elmo.softmax
 
     def top(
         self, sentences: Iterable[Sentence], n: int, *, without: Sequence[str] = ()
@@ -216,7 +216,7 @@ class NextWords:
         stops = np.cumsum([len(sentence) for sentence in batch])[:-1]
         sides = []
         for contexts in self._contexts(batch):
-            found = top_words(contexts, *self._layer(contexts), n, without)
+            found = top_words(self._parts(contexts), n, without)
             ids, scores = (np.split(array.cpu().numpy(), stops) for array in found)
             # Copies, so that one sentence kept does not keep its whole batch.
             sides.append(
@@ -281,10 +281,8 @@ class NextWords:
         places = [_places(sentence)[0] for sentence in batch]
         starts = np.cumsum([0, *(len(sentence) for sentence in batch[:-1])])
         rows = torch.from_numpy(starts + places).to(self.elmo.device)
-        forward, backward = (contexts[rows] for contexts in self._contexts(batch))
-        weight, bias = self._layer(forward)
-        # The sum of both logits is one logit more; what normalised each cancels out.
-        found = top_words(forward + backward, weight, 2 * bias, n, without)
+        sides = (self._parts(contexts[rows]) for contexts in self._contexts(batch))
+        found = top_words(added(*sides), n, without)
         ids, scores = (array.cpu().numpy() for array in found)
         return [
             Substitutes(
@@ -318,9 +316,7 @@ class NextWords:
         ids = [self.vocab.ids(sentence) for sentence in batch]
         end = np.array(mark, np.int64)
         targets = np.concatenate([part for i in ids for part in ((end, i) if first else (i, end))])
-        found = word_scores(
-            contexts, *self._layer(contexts), torch.from_numpy(targets).to(contexts.device)
-        )
+        found = word_scores(self._parts(contexts), torch.from_numpy(targets).to(contexts.device))
         stops = np.cumsum([len(i) + len(mark) for i in ids])[:-1]
         surprisal, entropy, rank = (
             np.split(array.cpu().numpy(), stops)
@@ -336,11 +332,13 @@ class NextWords:
             for s, e, r in zip(surprisal, entropy, rank, strict=True)
         ]
 
-    def _layer(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the softmax, where and as the network computes."""
-        self._weight = self._weight.to(like.device, like.dtype)
-        self._bias = self._bias.to(like.device, like.dtype)
-        return self._weight, self._bias
+    def _parts(self, contexts: Tensor) -> tuple[Part, ...]:
+        """All words' scores, the softmax being where and as the network computes."""
+        self._softmax = {
+            name: tensor.to(contexts.device, contexts.dtype)
+            for name, tensor in self._softmax.items()
+        }
+        return parts(contexts, self._softmax)
 
     def _unknown(self, sentence: list[str]) -> npt.NDArray[np.bool_]:
         return np.array([t not in self.vocab or t == UNK_TOKEN for t in sentence], np.bool_)

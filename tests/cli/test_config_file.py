@@ -8,14 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from relmo.cli import finetune, train
+from relmo.cli import finetune, runs, train
 from relmo.cli.config_file import ConfigFile
 from relmo.config import BiLMConfig
 from relmo.train.config import PRESETS, TrainConfig
 from relmo.train.description import to_toml
 from tests.helpers import relmo, tiny_model
-from tests.train.helpers import HELD_OUT, VOCAB, assert_same_run, random_sentences, write
+from tests.train.helpers import (
+    HELD_OUT,
+    VOCAB,
+    WORD_MODEL,
+    assert_same_run,
+    random_sentences,
+    write,
+)
 
 DOCS = Path(__file__).parents[2] / "docs" / "training.md"
 QUICK = """
@@ -117,20 +125,50 @@ def test_the_run_toml_of_a_fine_tuning_repeats_it(tmp_path: Path):
     assert relative.code == 0, relative.err
 
 
+def options(command: Any) -> dict[str, str]:
+    """The first name at the command line of each of a command's flags, by its parameter."""
+    app = typer.Typer()
+    app.command()(command)
+    return {str(p.name): p.opts[0] for p in typer.main.get_command(app).params if p.name}
+
+
 @pytest.mark.parametrize("command", [train.train, finetune.finetune])
 def test_every_setting_of_a_run_is_a_flag_and_a_key(command: Any, tmp_path: Path):
-    settings = TrainConfig(model=PRESETS["mini"])
+    is_new = command is train.train
+    settings = TrainConfig(
+        model=PRESETS["mini"] if is_new else WORD_MODEL, softmax="adaptive", cutoffs=(3, 9)
+    )
     names = {field.name for field in dataclasses.fields(TrainConfig)} - {"model"}
-    assert names <= inspect.signature(command).parameters.keys()
+    names -= set() if is_new else {"tied", "word_vectors"}  # as the model is
+    flags = options(command)
+    assert names <= flags.keys()
+    for name, flag in flags.items():
+        assert flag in (name, "--" + name.replace("_", "-")), "a key is the flag's name"
     text = {"files": ["a"], "field": "text", "tokenizer": "spacy:de"}
-    start = {} if command is train.train else {"from": {"source": "/m"}}
+    start = {} if is_new else {"from": {"source": "/m"}}
     description = {"config": settings.to_dict(), **start, **text, "valid": text,
                    "ran_on": [{"device": "cpu"}]}  # fmt: skip
     file = ConfigFile(tmp_path / "run.toml", to_toml(description))
-    flags = file.flags(inspect.unwrap(command))
-    plain = json.loads(json.dumps(settings.to_dict()))
-    assert {name: flags.get(name) for name in names} == {name: plain[name] for name in names}
-    assert (flags["files"], flags["vocab"]) == ([str(tmp_path / "a")], f"{tmp_path}/last/vocab.txt")
+    given = file.flags(inspect.unwrap(command))
+    assert TrainConfig(model=settings.model, **runs.settings(given)) == settings
+    optional = {name for name in names if getattr(settings, name) is None}
+    assert names - optional <= given.keys()
+    assert (given["files"], given["vocab"]) == ([str(tmp_path / "a")], f"{tmp_path}/last/vocab.txt")
+
+
+def test_a_run_from_word_vectors_is_repeated(tmp_path: Path):
+    lines = [f"{word} 1 2 {n} 4" for n, word in enumerate(VOCAB.words[3:])]
+    (tmp_path / "glove.txt").write_text("\n".join(lines) + "\n")
+    words = 'input = "words"\nword_vectors = "glove.txt"\ntied = true\nlstm_dim = 6\n'
+    file = told(tmp_path, QUICK + words + "projection_dim = 4\n")
+    assert (ran := relmo("train", "--config", file)).code == 0, ran.err
+    ran = relmo("train", "--config", tmp_path / "run" / "run.toml", "--out", "other")
+    assert ran.code == 0, ran.err
+    assert_same_run(tmp_path / "run", Path("other"))
+    assert described(tmp_path / "run") == described(Path("other"))
+    again = relmo("train", "--config", file, "--max-steps", "5", "--resume")
+    assert again.code == 0, again.err
+    assert described(tmp_path / "run")["word_vectors"]["found"] > 0
 
 
 def test_the_table_of_the_model_takes_every_field_of_its_shape(tmp_path: Path):

@@ -23,6 +23,7 @@ COMMANDS = [
     "perplexity",
     "surprisal",
     "substitutes",
+    "probe",
 ]
 
 

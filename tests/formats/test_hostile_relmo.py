@@ -233,6 +233,64 @@ def test_what_comes_with_a_model_has_to_fit_too(model: Path):
     expect(FormatError, model, "README.md", "is not UTF-8 at byte 2")
 
 
+ADAPTIVE = {
+    "head.weight": (6, 6), "head.bias": (6,),
+    "tails.0.projection": (6, 1), "tails.0.weight": (2, 1), "tails.0.bias": (2,),
+    "tails.1.projection": (6, 1), "tails.1.weight": (3, 1), "tails.1.bias": (3,),
+}  # fmt: skip
+"""Of 9 words: 4 in the head, which has a row for each of two tails."""
+
+
+def with_adaptive(model: Path, changes: dict[str, tuple[int, ...] | None]) -> None:
+    shapes = {name: shape for name, shape in {**ADAPTIVE, **changes}.items() if shape is not None}
+    tensors = {name: torch.ones(shape) for name, shape in shapes.items()}
+    save_file(tensors, model / "softmax.safetensors")
+
+
+def test_an_adaptive_softmax_is_read_back_as_written(model: Path, tmp_path: Path):
+    with_adaptive(model, {})
+    checkpoint = relmo_format.read(model)
+    assert checkpoint.softmax is not None
+    assert {name: tuple(t.shape) for name, t in checkpoint.softmax.items()} == ADAPTIVE
+    relmo_format.write(checkpoint, tmp_path / "again")
+    assert_same(relmo_format.read(tmp_path / "again"), checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tails.1.bias": None}, "'tails.1.bias' missing"),
+        ({"tails.0.projection": None}, "'tails.0.projection' missing"),
+        ({"tails.0.weight": None}, "'tails.0.weight' missing"),
+        ({"head.bias": None}, "'head.bias' missing"),
+        ({"head.weight": None}, "'weight', 'bias' missing"),
+        ({"tails.2.bias": (1,)}, "'tails.2.bias' not expected"),
+        ({"tails.7.weight": (1, 1), "tails.7.bias": (1,), "tails.7.projection": (6, 1)},
+         "'tails.2.projection', 'tails.2.weight', 'tails.2.bias' missing"),
+        ({"weight": (9, 6)}, "'weight' not expected"),
+        ({"head.weight": (7, 6)}, r"'head.bias' has shape \(6,\), expected \(7,\)"),
+        ({"head.weight": (6, 5)}, r"'head.weight' has shape \(6, 5\), expected \(6, 6\)"),
+        ({"head.weight": ()}, r"'head.weight' has shape \(\), expected \(3, 6\)"),
+        ({"head.weight": (0, 6)}, r"'head.weight' has shape \(0, 6\), expected \(3, 6\)"),
+        ({"tails.0.weight": (1, 1), "tails.0.bias": (1,)},
+         r"'tails.1.weight' has shape \(3, 1\), expected \(4, 1\)"),
+        ({"tails.0.weight": (9, 1), "tails.0.bias": (9,)}, "'tails.1.weight' has shape"),
+        ({"tails.0.weight": (0, 1), "tails.0.bias": (0,), "tails.1.weight": (5, 1),
+          "tails.1.bias": (5,)}, r"'tails.0.weight' has shape \(0, 1\), expected \(1, 1\)"),
+        ({"tails.0.weight": (2, 2), "tails.0.projection": (6, 2)},
+         r"'tails.0.projection' has shape \(6, 2\), expected \(6, 1\)"),
+        ({"tails.0.weight": ()}, "'tails.0.weight' has shape"),
+    ],
+)  # fmt: skip
+def test_an_adaptive_softmax_that_does_not_fit(
+    model: Path, changes: dict[str, tuple[int, ...] | None], message: str
+):
+    with_adaptive(model, changes)
+    with pytest.raises(FormatError, match=message) as caught:
+        relmo_format.read(model)
+    assert "softmax.safetensors" in str(caught.value)
+
+
 def test_a_folder_that_may_not_be_searched(model: Path, monkeypatch: pytest.MonkeyPatch):
     def locked(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from relmo.errors import ShapeError
+from relmo.nn.dropout import PackedDropout
 from relmo.nn.lstm import LSTMLayer, LSTMStack, LSTMState
 from tests.nn.helpers import config, randomise
 
@@ -16,7 +17,7 @@ SIZES = (3, 2, 2, 1)
 
 
 def stack(dtype: torch.dtype = torch.float32, dropout: float = 0.0, **changes: object) -> LSTMStack:
-    lstm = LSTMStack(config(**changes), dropout).to(dtype)
+    lstm = LSTMStack(config(**changes), PackedDropout(dropout)).to(dtype)
     randomise(lstm)
     return lstm
 

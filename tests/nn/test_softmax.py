@@ -203,6 +203,36 @@ def test_the_true_distribution_is_where_the_sampled_loss_comes_to_rest():
     assert mean_gradient_at_the_truth(correct=False) > 0.03
 
 
+def loss_above_the_least(correct: bool) -> float:
+    """Of the full softmax, in nats, after learning by the sampled loss alone."""
+    generator = torch.Generator().manual_seed(0)
+    n_contexts, n_words = 3, 12
+    counts = torch.randint(1, 12, (n_contexts, n_words), generator=generator)
+    shares = counts / counts.sum(1, keepdim=True)
+    contexts, targets = ((counts > 0).nonzero().repeat_interleave(counts.flatten(), dim=0)).t()
+    x = torch.eye(n_contexts)[contexts]
+    least = -shares.log()[contexts, targets].mean()
+    softmax, random = Softmax(n_words, n_contexts), np.random.default_rng(0)
+    mean = torch.zeros_like(softmax.weight)
+    for step in range(400):
+        candidates = log_uniform_candidates(n_words, n_words // 2, random)
+        if not correct:
+            candidates = Candidates(candidates.ids, 10**9, n_words)
+        loss = softmax.sampled_loss(x, targets, candidates)
+        gradient = torch.autograd.grad(loss, softmax.weight)[0].to_dense()
+        with torch.no_grad():
+            softmax.weight -= 2 * gradient
+            mean += softmax.weight / 200 if step >= 200 else 0
+    with torch.no_grad():
+        softmax.weight.copy_(mean)
+        return float(softmax.full_loss(x, targets) - least)
+
+
+def test_what_the_sampled_loss_learns_is_what_the_full_one_would():
+    assert 0 <= loss_above_the_least(correct=True) < 0.005
+    assert loss_above_the_least(correct=False) > 0.03
+
+
 @pytest.mark.parametrize(("n_words", "n_candidates"), [(10, 6), (10, 0), (1, 1), (10, 10)])
 def test_more_than_half_of_the_words_is_an_error(n_words: int, n_candidates: int):
     with pytest.raises(ConfigError, match="take at most half of the words, or the full softmax"):

@@ -96,6 +96,22 @@ def test_a_corpus_reads_file_after_file_again_and_again(tmp_path: Path) -> None:
     assert list(corpus) == list(corpus) == expected == list(read_sentences(corpus.paths))
 
 
+@given(sizes=st.lists(st.integers(0, 9), min_size=1, max_size=4), n=st.integers(1, 12))
+@laws
+def test_shards_hold_each_line_once_and_can_be_continued(
+    tmp_path: Path, sizes: list[int], n: int
+) -> None:
+    paths = [tmp_path / f"{number}.txt" for number in range(len(sizes))]
+    for path, size in zip(paths, sizes, strict=True):
+        path.write_text("".join(f"{path.stem}.{line}\n" for line in range(size)))
+    shards = [Corpus(paths).shard(number, n) for number in range(n)]
+    for number, path in enumerate(paths):
+        found = [list(shard.text_lines(number)) for shard in shards]
+        assert sorted(line for own in found for line in own) == list(lines(path))
+        assert max(map(len, found)) - min(map(len, found)) <= 1
+        assert list(shards[-1].text_lines(number, skip=1)) == found[-1][1:]
+
+
 def test_a_byte_order_mark_is_no_token(tmp_path: Path) -> None:
     assert list(lines(put(tmp_path, b"\xef\xbb\xbfa\n\xef\xbb\xbfb"))) == ["a", "\ufeffb"]
 

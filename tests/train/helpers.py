@@ -4,9 +4,12 @@ import gzip
 import itertools
 import json
 import lzma
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from relmo.train.batches import LMBatch
 from relmo.train.config import TrainConfig
 from relmo.train.loop import Result
 from relmo.train.objective import LanguageModel
+from relmo.train.parts import Part
 from relmo.train.run import train
 from tests.formats.helpers import assert_same
 from tests.reference.bilm_numpy import lstm_layer, read_arrays, token_vectors, zero_state
@@ -65,7 +69,7 @@ def random_sentences(n: int, seed: int = 0, longest: int = 7) -> list[list[str]]
 def write(path: Path, sentences: Iterable[Sequence[str]], blanks: int = 0) -> Path:
     """A corpus file, compressed by its name; `blanks` empty lines after each sentence."""
     text = "".join(" ".join(sentence) + "\n" * (1 + blanks) for sentence in sentences).encode()
-    pack = {".gz": gzip.compress, ".xz": lzma.compress}.get(path.suffix, bytes)
+    pack = {".gz": partial(gzip.compress, mtime=0), ".xz": lzma.compress}.get(path.suffix, bytes)
     path.write_bytes(pack(text))
     return path
 
@@ -201,6 +205,20 @@ def after(n_steps: int) -> Callable[[], bool]:
     """A `should_stop` that stops at the n-th step of a session."""
     count = itertools.count(1)
     return lambda: next(count) >= n_steps
+
+
+@contextmanager
+def breaking(part: int, step: int) -> Iterator[None]:
+    """The loss of one part is not finite, at one step, once."""
+    real, steps = Part.losses, itertools.count(1)
+
+    def losses(self: Part, model: LanguageModel) -> tuple[torch.Tensor, torch.Tensor, int]:
+        forward, backward, n_predictions = real(self, model)
+        is_bad = self.number == part and next(steps) == step
+        return forward * torch.nan if is_bad else forward, backward, n_predictions
+
+    with mock.patch.object(Part, "losses", losses):
+        yield
 
 
 def assert_tidy(out: Path) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from relmo.errors import ConfigError
 from relmo.formats.checkpoint import parameter_shapes
 from relmo.train.config import PRESETS, TrainConfig, preset
-from tests.train.helpers import SHAPE, config
+from tests.train.helpers import SHAPE, WORD_MODEL, config
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_an_unknown_preset_is_an_error_that_lists_them():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_settings_are_read_back_from_json_as_written(name: str):
-    settings = config(model=PRESETS[name], mode="stream", learning_rate=1 / 3)
+    settings = config(model=PRESETS[name], mode="stream", learning_rate=1 / 3, cutoffs=(3, 4))
     assert TrainConfig.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
 
 
@@ -52,8 +53,19 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"dropout": 1.0}, "--dropout must be from 0 to below 1, got 1.0"),
     ({"dropout": math.nan}, "--dropout"),
     ({"batch_tokens": 1}, "--batch-tokens must be at least 2"),
+    ({"parts": 0}, "--parts must be at least 1, got 0"),
+    ({"parts": 3}, "--batch-tokens 40 is not a multiple of --parts 3"),
+    ({"parts": 40}, "--batch-tokens must be at least 80: a word and a .* in each of --parts"),
+    ({"mode": "rows", "parts": 3},
+     "--batch-tokens 40 is not a multiple of --unroll-steps 5 times --parts 3"),
     ({"mode": "stream", "batch_tokens": 11},
      "--batch-tokens 11 is not a multiple of --unroll-steps 5"),
+    *(({"cutoffs": value}, "--cutoffs must be rising numbers from 1 on, got ")
+      for value in ((0,), (-1, 4), (4, 4), (5, 3))),
+    *(({name: value}, "--" + name.replace("_", "-") + ": the model reads characters and has no")
+      for name, value in (("tied", True), ("word_vectors", "glove.txt"))),
+    ({"tied": True, "softmax": "adaptive", "model": WORD_MODEL},
+     "--tied: an adaptive softmax has no matrix of the word embedding's shape"),
 ]  # fmt: skip
 
 
@@ -81,6 +93,8 @@ def test_an_unknown_choice_is_an_error_that_lists_them(name: str):
         ({"model": {"lstm_dim": 4}}, "model: "),
         ({"model": {**SHAPE.to_dict(), "dim": 4}}, "model: unknown key 'dim'"),
         ({"model": 5}, ""),
+        ({"cutoffs": 5}, ""),
+        ({"cutoffs": ["a", None]}, ""),
     ],
 )
 def test_a_damaged_run_file_is_an_error_that_names_it(values: dict[str, Any], message: str):
@@ -91,6 +105,7 @@ def test_a_damaged_run_file_is_an_error_that_names_it(values: dict[str, Any], me
 OTHER: dict[str, Any] = {
     "mode": "stream",
     "batch_tokens": 45,
+    "parts": 2,
     "pool_batches": 7,
     "unroll_steps": 4,
     "softmax": "full",
@@ -107,6 +122,10 @@ OTHER: dict[str, Any] = {
     "precision": "bfloat16",
     "layer_decay": 0.9,
     "softmax_steps": 3,
+    "cutoffs": (3, 9),
+    "tied": True,
+    "word_vectors": "glove.txt",
+    "dropout_kind": "variational",
 }
 MAY_CHANGE = {
     "max_steps": 99,
@@ -126,10 +145,11 @@ def test_every_setting_is_in_one_of_the_two_lists():
 def test_a_run_is_not_continued_with_another_setting(name: str):
     before = getattr(config(), name)
     flag = "--" + name.replace("_", "-")
-    with pytest.raises(
-        ConfigError, match=f"a/run.json: {flag}: expected {before} as .*, got {OTHER[name]};"
-    ):
-        config(**{name: OTHER[name]}).check_continues(config(), "a/run.json")
+    message = re.escape(f"a/run.json: {flag}: expected {before} as the run was started, got ")
+    model = WORD_MODEL if name in ("tied", "word_vectors") else SHAPE
+    started, now = config(model=model), config(model=model, **{name: OTHER[name]})
+    with pytest.raises(ConfigError, match=message + re.escape(f"{OTHER[name]};")):
+        now.check_continues(started, "a/run.json")
 
 
 def test_a_run_is_not_continued_with_another_shape():

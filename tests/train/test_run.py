@@ -54,8 +54,17 @@ KINDS = [
 
 @pytest.mark.parametrize(
     "kind",
-    [*KINDS, {"precision": "bfloat16"}, {"model": WORD_MODEL}],
-    ids=lambda kind: " ".join(v if isinstance(v, str) else "words" for v in kind.values()),
+    [
+        *KINDS,
+        {"precision": "bfloat16"},
+        {"model": WORD_MODEL},
+        *({"mode": mode, "dropout_kind": "variational"} for mode in ("sentence", "rows")),
+        *({"mode": "rows", "softmax": "adaptive", "optimizer": o} for o in ("adamw", "adagrad")),
+        *({"model": WORD_MODEL, "softmax": s, "tied": True} for s in ("sampled", "full")),
+    ],
+    ids=lambda kind: " ".join(
+        v if isinstance(v, str) else "tied" if v is True else "words" for v in kind.values()
+    ),
 )
 def test_a_stopped_and_resumed_run_is_the_uninterrupted_one(
     corpora: Corpora, tmp_path: Path, kind: dict[str, Any]

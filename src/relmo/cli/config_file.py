@@ -102,6 +102,8 @@ class ConfigFile:
             return [
                 self._one(key, part, kind, f"a list, each {_KINDS[kind][1]}") for part in values
             ]
+        if kind is str and isinstance(value, list) and all(type(part) is int for part in value):
+            return ",".join(map(str, value))  # a flag such as --cutoffs
         return self._one(key, value, kind, _KINDS[kind][1])
 
     def _one(self, key: str, value: object, kind: type, expected: str) -> object:

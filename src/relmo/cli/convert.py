@@ -105,7 +105,7 @@ def _left_out(checkpoint: "Checkpoint") -> list[str]:
     """What options.json and weights.hdf5 cannot say of a model."""
     lost = []
     if checkpoint.softmax is not None:
-        lost.append(f"the softmax of {some(len(checkpoint.softmax['bias']), 'word')}")
+        lost.append(f"the softmax of {some(len(checkpoint.vocab or ()), 'word')}")
     if checkpoint.mixes:
         lost.append("the learned " + ("mix" if len(checkpoint.mixes) == 1 else "mixes"))
     if checkpoint.card is not None:

@@ -55,9 +55,11 @@ def finetune(  # noqa: PLR0913 - each is a flag
     resume: runs.Resume = False,
     mode: runs.Mode = "rows",
     batch_tokens: runs.BatchTokens = 640,
+    parts: runs.Parts = 1,
     pool_batches: runs.PoolBatches = 100,
     unroll_steps: runs.UnrollSteps = 20,
     softmax: runs.Softmax = "sampled",
+    cutoffs: runs.Cutoffs = "",
     n_candidates: runs.NCandidates = 1024,
     optimizer: runs.Optimizer = "adamw",
     learning_rate: runs.LearningRate = 1e-3,
@@ -67,6 +69,7 @@ def finetune(  # noqa: PLR0913 - each is a flag
     gradient_scale: runs.GradientScale = 1.0,
     clip_norm: runs.ClipNorm = 1.0,
     dropout: runs.Dropout = 0.1,
+    dropout_kind: runs.DropoutKind = "plain",
     precision: runs.Precision = "float32",
     device: runs.Device = "cpu",
     tensorboard: runs.TensorBoard = False,
@@ -101,11 +104,9 @@ def finetune(  # noqa: PLR0913 - each is a flag
             vocab=words, resume=resume, device=runs.device(device),
             should_stop=lambda: bool(received), on_progress=show, on_record=record,
         )  # fmt: skip
-    for line in _lines(tuned):
-        print(line)
-    print(runs.closing(tuned.result, out))
+    runs.tell(*_lines(tuned), runs.closing(tuned.result, out))
     if tuned.result.stopped:
-        raise typer.Exit(128 + received[0])
+        raise typer.Exit(runs.exit_code(received))
 
 
 def _lines(tuned: "Tuned") -> list[str]:

@@ -50,6 +50,7 @@ def info(
 
 def _facts(checkpoint: "Checkpoint") -> dict[str, Any]:
     config = checkpoint.config
+    words = None if checkpoint.vocab is None else len(checkpoint.vocab)
     return {
         "source": str(checkpoint.source),
         "format": checkpoint.format,
@@ -57,8 +58,8 @@ def _facts(checkpoint: "Checkpoint") -> dict[str, Any]:
         "n_layers": config.n_layers + 1,
         "dim": config.dim,
         "parameters": _parameters(checkpoint),
-        "softmax_words": None if checkpoint.softmax is None else len(checkpoint.softmax["bias"]),
-        "vocabulary_words": None if checkpoint.vocab is None else len(checkpoint.vocab),
+        "softmax_words": None if checkpoint.softmax is None else words,
+        "vocabulary_words": words,
         "mixes": [mix.to_dict() for mix in checkpoint.mixes],
         "config": config.to_dict(),
         "card": checkpoint.card,
@@ -79,10 +80,7 @@ def _lines(checkpoint: "Checkpoint") -> list[tuple[str, str]]:
         ("parameters", f"{sum(parameters.values()):,}"),
         *((f"  {name}", f"{number:,}") for name, number in parameters.items()),
         ("vocabulary", "none" if words is None else some(words, "word")),
-        (
-            "softmax",
-            "none" if facts["softmax_words"] is None else "for the words of the vocabulary",
-        ),
+        ("softmax", _softmax(checkpoint)),
         *(("mix", _mix(mix)) for mix in checkpoint.mixes or (None,)),
     ]
 
@@ -141,6 +139,13 @@ def _lstms(config: "BiLMConfig") -> str:
     ]
     skip = "skip connections" if config.skip_connections else "no skip connections"
     return "; ".join(filter(None, [some(config.lstm_dim, "cell"), projected, *clips, skip]))
+
+
+def _softmax(checkpoint: "Checkpoint") -> str:
+    if checkpoint.softmax is None:
+        return "none"
+    is_adaptive = "head.weight" in checkpoint.softmax
+    return ("adaptive, " if is_adaptive else "") + "for the words of the vocabulary"
 
 
 def _mix(mix: "LayerMix | None") -> str:

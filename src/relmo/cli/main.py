@@ -15,6 +15,7 @@ from relmo.cli.map import map_word
 from relmo.cli.models import models
 from relmo.cli.perplexity import perplexity
 from relmo.cli.plot import plot
+from relmo.cli.probe import probe
 from relmo.cli.substitutes import substitutes
 from relmo.cli.surprisal import surprisal
 from relmo.cli.train import train
@@ -44,6 +45,7 @@ app.command()(plot)
 app.command()(perplexity)
 app.command()(surprisal)
 app.command()(substitutes)
+app.command()(probe)
 
 
 def _print_version(wanted: bool) -> bool:

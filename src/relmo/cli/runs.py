@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchTokens",
     "ClipNorm",
+    "Cutoffs",
     "Decay",
     "Device",
     "Dropout",
+    "DropoutKind",
     "GradientScale",
     "LayerDecay",
     "LearningRate",
@@ -33,6 +35,7 @@ __all__ = [
     "NCandidates",
     "Optimizer",
     "Out",
+    "Parts",
     "Patience",
     "PoolBatches",
     "Precision",
@@ -53,8 +56,10 @@ __all__ = [
     "closing",
     "device",
     "display",
+    "exit_code",
     "settings",
     "stop_on_signals",
+    "tell",
     "words",
 ]
 
@@ -113,6 +118,14 @@ BatchTokens = Annotated[
     int,
     typer.Option(metavar="N", help="Predictions a direction and step."),
 ]
+Parts = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="Equal parts of these, computed one after another in the memory of one, or shared out "
+        "among the processes of torchrun.",
+    ),
+]
 PoolBatches = Annotated[
     int,
     typer.Option(
@@ -127,7 +140,18 @@ UnrollSteps = Annotated[
 ]
 Softmax = Annotated[
     str,
-    typer.Option(metavar="sampled|full", help="The training loss."),
+    typer.Option(
+        metavar="sampled|full|adaptive",
+        help="The training loss: a sample of the words, all of them, or the adaptive softmax.",
+    ),
+]
+Cutoffs = Annotated[
+    str,
+    typer.Option(
+        metavar="N,N,...",
+        help="Adaptive softmax: ranks with which its tails begin.",
+        show_default="2000,20000, if the vocabulary is large",
+    ),
 ]
 SoftmaxSteps = Annotated[
     int,
@@ -180,6 +204,13 @@ Dropout = Annotated[
     float,
     typer.Option(metavar="X", help="Share zeroed of each LSTM layer's input."),
 ]
+DropoutKind = Annotated[
+    str,
+    typer.Option(
+        metavar="plain|variational",
+        help="Anew at each step, or the same at each step of a batch's row.",
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(metavar="float32|bfloat16", help="Of the matrix products in training."),
@@ -199,7 +230,23 @@ def settings(given: Mapping[str, Any]) -> dict[str, Any]:
     from relmo.train.config import TrainConfig
 
     names = {field.name for field in fields(TrainConfig) if field.name != "model"}
-    return {name: given[name] for name in names & given.keys()}
+    found = {name: given[name] for name in names & given.keys()}
+    if "cutoffs" in found:
+        found["cutoffs"] = _numbers(found["cutoffs"], "--cutoffs")
+    if found.get("word_vectors") is not None:
+        found["word_vectors"] = str(found["word_vectors"].absolute())
+    return found
+
+
+def _numbers(text: str, flag: str) -> tuple[int, ...]:
+    """Of "2000,20000"; none of "".
+
+    A tuple, as a run's settings hold it.
+    """
+    try:
+        return tuple(map(int, filter(None, text.split(","))))
+    except ValueError as error:
+        raise InputError(f"{flag}: expected numbers such as 2000,20000, got {text!r}") from error
 
 
 def words(given: Mapping[str, Any], text: "Corpus") -> "Vocabulary | None":
@@ -219,11 +266,26 @@ def device(name: str) -> str:
     """Of that name, if there is one."""
     import torch
 
+    from relmo.train.distributed import own_device
+
     try:
-        torch.empty(0, device=name)
+        torch.empty(0, device=own_device(name))
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from error
     return name
+
+
+def tell(*lines: str) -> None:
+    """Print them, one process for all of a run."""
+    from relmo.train.distributed import is_first
+
+    if is_first():
+        print(*lines, sep="\n")
+
+
+def exit_code(received: list[int]) -> int:
+    """Of a run that was stopped by a signal, perhaps one that another of its processes got."""
+    return 128 + (received[0] if received else signal.SIGTERM)
 
 
 def closing(result: "Result", out: Path) -> str:
@@ -245,12 +307,16 @@ def stop_on_signals() -> Iterator[list[int]]:
 
     So is the end of the terminal (SIGHUP), unless `nohup` said that it is none of the run's matter.
     """
+    from relmo.train.distributed import is_first
+
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         for kind, handler in earlier.items():
             signal.signal(kind, handler)
+        if not is_first():
+            return
         with suppress(OSError):  # the terminal is gone
             print("relmo: saving before stopping; once more to stop at once", file=sys.stderr)
 
@@ -279,7 +345,15 @@ def board(out: Path, wanted: bool) -> Iterator[Callable[[dict[str, Any]], None]]
 
 @contextmanager
 def display() -> Iterator[Callable[["Progress"], None]]:
-    """A progress bar on a terminal, elsewhere a line every half minute, on standard error."""
+    """A progress bar on a terminal, elsewhere a line every half minute, on standard error.
+
+    One process shows it for all of a run.
+    """
+    from relmo.train.distributed import is_first
+
+    if not is_first():
+        yield lambda _: None
+        return
     if not sys.stderr.isatty():
         yield _LineDisplay()
         return

@@ -103,9 +103,11 @@ class Page:
             markeredgecolor="white", markeredgewidth=0.9,
         )  # fmt: skip
 
-    def line(self, x: tuple[float, float], y: tuple[float, float], *, colour: str) -> None:
-        """Draw a thin line."""
-        self._add_line(list(x), list(y), color=colour, linewidth=0.7, alpha=0.55, zorder=2)
+    def line(
+        self, x: tuple[float, float], y: tuple[float, float], *, colour: str, width: float = 0.7
+    ) -> None:
+        """Draw a line, thin and pale unless it is given a width."""
+        self._add_line(list(x), list(y), color=colour, linewidth=width, alpha=0.55, zorder=2)
 
     def frame(self, box: Box, *, fill: str, edge: str) -> None:
         """Draw a filled rectangle under everything else."""

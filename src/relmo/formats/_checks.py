@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from relmo.config import BiLMConfig, LayerMix
+from relmo.config import BiLMConfig, LayerMix, tail_width
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats._bilm_table import Row
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
@@ -176,9 +177,36 @@ def check_mixes(config: BiLMConfig, mixes: Iterable[LayerMix], where: str) -> No
             )
 
 
-def softmax_shapes(config: BiLMConfig, n_words: int) -> Iterable[tuple[str, Shape]]:
-    """Name and shape of the tensors of the output layer over `n_words` words."""
-    return (("weight", (n_words, config.projection_dim)), ("bias", (n_words,)))
+def softmax_shapes(
+    config: BiLMConfig, n_words: int, found: Mapping[str, Shape] = MappingProxyType({})
+) -> Iterator[tuple[str, Shape]]:
+    """Name and shape of the tensors of the output layer over `n_words` words.
+
+    Of an adaptive one the sizes of head and tails are those that are found, the last tail having
+    the words that are left.
+
+    Args:
+        config: of the model.
+        n_words: of the vocabulary.
+        found: the shapes in the file; with a "head.weight" it is an adaptive one.
+    """
+    p = config.projection_dim
+    if "head.weight" not in found:
+        yield from (("weight", (n_words, p)), ("bias", (n_words,)))
+        return
+    # Three tensors a tail: one missing or too many is then said to be just that.
+    kinds = (".projection", ".weight", ".bias")
+    n = sum(name.startswith("tails.") and name.endswith(kinds) for name in found)
+    n_tails = max(1, (n + 1) // 3)
+    n_head = max(n_tails + 1, (*found["head.weight"], 0)[0])  # each tail is a row of it too
+    yield from (("head.weight", (n_head, p)), ("head.bias", (n_head,)))
+    left = n_words - (n_head - n_tails)
+    for number in range(n_tails):
+        width, is_last = tail_width(p, number), number == n_tails - 1
+        n = max(1, left if is_last else (*found.get(f"tails.{number}.weight", ()), 1)[0])
+        left -= n
+        yield f"tails.{number}.projection", (p, width)
+        yield from ((f"tails.{number}.weight", (n, width)), (f"tails.{number}.bias", (n,)))
 
 
 def check_tensor_shapes(
@@ -222,7 +250,8 @@ def check_checkpoint(checkpoint: Checkpoint, where: str) -> None:
     if softmax is not None:
         if vocab is None:
             raise FormatError(f"{where}: softmax: expected a vocab with it, got None")
-        shapes = softmax_shapes(config, len(vocab))
+        found = {name: tuple(tensor.shape) for name, tensor in softmax.items()}
+        shapes = softmax_shapes(config, len(vocab), found)
         _check_tensors(shapes, softmax, f"{where}: softmax", "its config and vocab")
 
 

@@ -29,7 +29,8 @@ class Checkpoint:
     lexicon: Lexicon | None = None
     """The words and characters of a model whose token encoder looks them up."""
     softmax: dict[str, Tensor] | None = None
-    """The language model's output layer: "weight" (V, P) and "bias" (V,)."""
+    """The language model's output layer: "weight" (V, P) and "bias" (V,), or the tensors of an
+    adaptive one, as relmo_format describes them."""
     mixes: tuple[LayerMix, ...] = ()
     """Learned mixes of the layers that came with it, such as those of a TF-Hub module."""
     card: str | None = None

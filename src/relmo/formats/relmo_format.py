@@ -4,8 +4,12 @@ config.json           {"format": "relmo", "version": 1, "bilm": {...}}, the fiel
                       "mixes": [{"weights": [...], "gamma": ...}, ...] where it has learned ones
 model.safetensors     every parameter by its name in relmo.nn; half precision allowed
 softmax.safetensors   the language model's output layer, "weight" (V, P) and "bias" (V,), or none;
-                      a matrix of whole numbers -127 to 127 (int8) has "<name>.scale" (V,) beside
-                      it, what each row is multiplied by
+                      of an adaptive softmax, n words in its head and t tails: "head.weight"
+                      (n + t, P), "head.bias" (n + t,), and of each tail k of m words, P_k being
+                      P // 4**(k + 1) or 1: "tails.k.projection" (P, P_k), "tails.k.weight"
+                      (m, P_k), "tails.k.bias" (m,); its cutoffs are what the shapes say
+                      in either, a matrix of whole numbers from -127 to 127 (int8) has beside it
+                      "<name>.scale", what each of its rows is multiplied by
 vocab.txt             one word a line, or none
 lexicon.json          {"words": [...], "characters": [...]} in the order of their ids, either may
                       be null; of a model whose token encoder looks them up, and of no other
@@ -14,7 +18,7 @@ README.md             the model card, or none
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -77,12 +81,17 @@ def _read(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise InputError(f"{NAME}: '{folder}' is not a folder")
     config, mixes = _read_config(folder)
-    tensors = _read_tensors(folder / MODEL, parameter_shapes(config))
+    tensors = _read_tensors(folder / MODEL, lambda _: parameter_shapes(config))
     vocab = Vocabulary.read(folder / VOCAB) if (folder / VOCAB).exists() else None
     _checks.check_vocab(config, vocab, f"{NAME}: {folder / VOCAB}")
     softmax = None
     if (folder / SOFTMAX).exists():
-        softmax = _read_tensors(folder / SOFTMAX, _softmax_shapes(folder, config, vocab))
+        if vocab is None:
+            raise FormatError(f"{NAME}: {folder / SOFTMAX}: expected {VOCAB} beside it, found none")
+        n_words = len(vocab)
+        softmax = _read_tensors(
+            folder / SOFTMAX, lambda found: _checks.softmax_shapes(config, n_words, found)
+        )
     return Checkpoint(
         config=config,
         tensors=tensors,
@@ -201,14 +210,6 @@ def _read_lexicon(path: Path, config: BiLMConfig) -> Lexicon | None:
     return lexicon
 
 
-def _softmax_shapes(
-    folder: Path, config: BiLMConfig, vocab: Vocabulary | None
-) -> Iterable[tuple[str, Shape]]:
-    if vocab is None:
-        raise FormatError(f"{NAME}: {folder / SOFTMAX}: expected {VOCAB} beside it, found none")
-    return _checks.softmax_shapes(config, len(vocab))
-
-
 def _read_card(path: Path) -> str:
     with _checks.readable(f"{NAME}: {path}"):
         data = path.read_bytes()
@@ -218,8 +219,15 @@ def _read_card(path: Path) -> str:
         raise FormatError(f"{NAME}: {path}: is not UTF-8 at byte {error.start}") from error
 
 
-def _read_tensors(path: Path, expected: Iterable[tuple[str, Shape]]) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, looked at in its header before any is loaded."""
+def _read_tensors(
+    path: Path, expected: Callable[[Mapping[str, Shape]], Iterable[tuple[str, Shape]]]
+) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, looked at in its header before any is loaded.
+
+    Args:
+        path: the file.
+        expected: from the shapes that are found to the names and shapes that are asked for.
+    """
     where = f"{NAME}: {path}"
     if not path.is_file():
         raise FormatError(f"{NAME}: '{path.parent}' has no {path.name}")
@@ -233,7 +241,7 @@ def _read_tensors(path: Path, expected: Iterable[tuple[str, Shape]]) -> dict[str
             if slice_.get_dtype() == _QUANTISED and shapes[name]
         }
         rows = ((scale, shapes[name][:1]) for name, scale in scales.items())
-        wanted = _checks.check_tensor_shapes(chain(expected, rows), shapes, where, CONFIG)
+        wanted = _checks.check_tensor_shapes(chain(expected(shapes), rows), shapes, where, CONFIG)
         for name, slice_ in slices.items():
             if slice_.get_dtype() not in _STORED and name not in scales:
                 raise FormatError(

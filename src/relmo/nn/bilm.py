@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from relmo.config import BiLMConfig
 from relmo.errors import ShapeError
 from relmo.nn.char_cnn import token_encoder
+from relmo.nn.dropout import PackedDropout
 from relmo.nn.lstm import LSTMStack, LSTMState
 
 __all__ = ["BiLM", "BiLMOutput", "BiLMState", "PackedIndex", "unfilled"]
@@ -82,10 +83,10 @@ class BiLM(nn.Module):
 
     Args:
         config: the model's shape.
-        dropout: share of each LSTM layer's inputs zeroed in training mode.
+        dropout: of each LSTM layer's inputs, in training mode; None: none.
     """
 
-    def __init__(self, config: BiLMConfig, dropout: float = 0.0) -> None:
+    def __init__(self, config: BiLMConfig, dropout: PackedDropout | None = None) -> None:
         super().__init__()
         self.config = config
         self.token_encoder = token_encoder(config)

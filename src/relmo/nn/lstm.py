@@ -15,6 +15,7 @@ from relmo.config import BiLMConfig
 from relmo.errors import ShapeError
 from relmo.nn import kernels
 from relmo.nn.backprop import training
+from relmo.nn.dropout import PackedDropout
 
 __all__ = ["LSTMLayer", "LSTMStack", "LSTMState", "run"]
 
@@ -114,14 +115,14 @@ class LSTMStack(nn.Module):
 
     Args:
         config: shape of the whole model.
-        dropout: share of each layer's inputs zeroed in training mode.
+        dropout: of each layer's inputs, in training mode; None: none.
     """
 
-    def __init__(self, config: BiLMConfig, dropout: float = 0.0) -> None:
+    def __init__(self, config: BiLMConfig, dropout: PackedDropout | None = None) -> None:
         super().__init__()
         self.config = config
         self.layers = nn.ModuleList(LSTMLayer(config) for _ in range(config.n_layers))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout or PackedDropout(0.0)
 
     def forward(
         self,
@@ -153,7 +154,7 @@ class LSTMStack(nn.Module):
         outputs, h_last, c_last = [], [], []
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, LSTMLayer)
-            x = self.dropout(x)
+            x = self.dropout(x, batch_sizes)
             y, h, c = run(x, batch_sizes, state.h[number], state.c[number], layer, keep)
             x = y + x if self.config.skip_connections and number else y
             outputs.append(x)

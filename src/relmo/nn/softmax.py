@@ -5,7 +5,7 @@ one (Jean et al. 2015) compares each target with shared candidates drawn log-uni
 corrected by the log of its expected count, as the published models were trained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +17,11 @@ from torch.nn import functional as F
 from relmo._typing import Float, Integer
 from relmo.errors import ConfigError
 from relmo.nn.kernels import Product, product
+from relmo.nn.scores import log_total
 
-__all__ = [
-    "Candidates",
-    "Softmax",
-    "WordScores",
-    "log_uniform_candidates",
-    "top_words",
-    "word_scores",
-]
+__all__ = ["Candidates", "Softmax", "log_uniform_candidates", "restore", "stored"]
 
 _CHUNK_NUMBERS = 4_000_000  # logits held at a time
-_BLOCK_ROWS, _BLOCK_WORDS = 512, 4096  # a block of logits that stays in cache for its four passes
 
 
 @dataclass(frozen=True)
@@ -133,115 +126,23 @@ class Softmax(nn.Module):
         with torch.no_grad():
             bias = self.bias[:, 0].contiguous()
             truth = (x * self.weight[targets]).sum(1) + bias[targets]
-            total = torch.full_like(truth, -torch.inf)  # log of the sum of all words so far
-            for word in range(0, len(bias), _BLOCK_WORDS):
-                words = slice(word, word + _BLOCK_WORDS)
-                multiply = Product(self.weight[words].t(), bias[words])
-                for row in range(0, len(x), _BLOCK_ROWS):
-                    rows = slice(row, row + _BLOCK_ROWS)
-                    block = multiply(x[rows].contiguous()).logsumexp(dim=1)
-                    total[rows] = torch.logaddexp(total[rows], block)
+            total: Tensor = log_total(x, self.weight, bias)
             return total - truth
 
 
-@torch.no_grad()
-def top_words(
-    x: Float[Tensor, "N dim"],
-    weight: Float[Tensor, "words dim"],
-    bias: Float[Tensor, " words"],
-    n: int,
-    without: Sequence[int] = (),
-) -> tuple[Integer[Tensor, "N top"], Float[Tensor, "N top"]]:
-    """The likeliest words of each row, best first, and their log-probabilities in nats.
-
-    The probabilities are those over the whole vocabulary, whatever is left out of the words.
-    The logits of a block of rows and words are held at a time.
-
-    Args:
-        x: what the softmax is applied to (N, dim).
-        weight: (words, dim).
-        bias: (words,).
-        n: how many; all of them where there are fewer.
-        without: ids of words that are not to be among them.
-    """
-    n = min(n, len(weight) - len(set(without)))
-    best = x.new_full((len(x), n), -torch.inf)
-    ids = torch.zeros(len(x), n, dtype=torch.int64, device=x.device)
-    total = x.new_full((len(x),), -torch.inf)  # log of the sum of all words so far
-    n_block = max(_BLOCK_WORDS, n)
-    n_rows = max(1, _CHUNK_NUMBERS // n_block)
-    for word in range(0, len(weight), n_block):
-        words = slice(word, word + n_block)
-        left_out = torch.tensor([k - word for k in without if word <= k < word + n_block])
-        for row in range(0, len(x), n_rows):
-            rows = slice(row, row + n_rows)
-            logits = torch.addmm(bias[words], x[rows], weight[words].t())
-            total[rows] = torch.logaddexp(total[rows], logits.logsumexp(dim=1))
-            logits[:, left_out.to(x.device, torch.int64)] = -torch.inf
-            new, places = logits.topk(min(n, logits.shape[1]), dim=1)
-            candidates = torch.cat([best[rows], new], dim=1)
-            best[rows], kept = candidates.topk(n, dim=1)
-            ids[rows] = torch.cat([ids[rows], places + word], dim=1).gather(1, kept)
-    return ids, best - total[:, None]
+def stored(softmax: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a softmax, plain or adaptive, as files hold them: a bias is no column."""
+    return {
+        name: tensor[:, 0] if name.endswith("bias") else tensor
+        for name, tensor in softmax.state_dict().items()
+    }
 
 
-@dataclass(frozen=True)
-class WordScores:
-    """How a row's word stands among all words.
-
-    Args:
-        surprisal: its negative log-probability in nats (N,).
-        entropy: of all words' probabilities, in nats (N,).
-        rank: 1 and as many words as are likelier, int64 (N,).
-    """
-
-    surprisal: Tensor
-    entropy: Tensor
-    rank: Tensor
-
-
-@torch.no_grad()
-def word_scores(
-    x: Float[Tensor, "N dim"],
-    weight: Float[Tensor, "words dim"],
-    bias: Float[Tensor, " words"],
-    targets: Integer[Tensor, " N"],
-) -> WordScores:
-    """Surprisal, entropy and rank of each target, in one pass over blocks of rows and words.
-
-    Args:
-        x: what the softmax is applied to (N, dim).
-        weight: (words, dim).
-        bias: (words,).
-        targets: word ids (N,).
-    """
-    truth = (x * weight[targets]).sum(1) + bias[targets]
-    highest = truth.clone()  # logit so far; the sums below are of exp(logit - highest)
-    total, moment = torch.zeros_like(truth), torch.zeros_like(truth)
-    above = torch.zeros_like(targets)
-    for word in range(0, len(weight), _BLOCK_WORDS):
-        words = slice(word, word + _BLOCK_WORDS)
-        multiply = Product(weight[words].t(), bias[words])
-        for row in range(0, len(x), _BLOCK_ROWS):
-            rows = slice(row, row + _BLOCK_ROWS)
-            logits = multiply(x[rows].contiguous())
-            # A target is not likelier than itself, however its logit was rounded here.
-            own = targets[rows] - word
-            hit = ((own >= 0) & (own < logits.shape[1])).nonzero()[:, 0]
-            logits[hit, own[hit]] = truth[rows][hit]
-            above[rows] += (logits > truth[rows, None]).sum(1)
-            top = torch.maximum(highest[rows], logits.amax(1))
-            lower = highest[rows] - top
-            shares = logits.sub_(top[:, None]).exp()
-            moment[rows] = torch.exp(lower) * (moment[rows] + total[rows] * lower) + (
-                logits.mul_(shares).sum(1)
-            )
-            total[rows] = torch.exp(lower) * total[rows] + shares.sum(1)
-            highest[rows] = top
-    log_total = torch.log(total)  # of exp(logit - highest)
-    surprisal = highest - truth + log_total
-    entropy = log_total - moment / total
-    return WordScores(surprisal.clamp_min(0), entropy.clamp_min(0), above + 1)
+def restore(softmax: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Fill a softmax from what was `stored`; RuntimeError for tensors of another one."""
+    softmax.load_state_dict(
+        {name: t[:, None] if name.endswith("bias") else t for name, t in tensors.items()}
+    )
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -259,6 +160,7 @@ class _CrossEntropy(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             n = len(x)
+            divisor = max(1, n)  # of no row: a loss and gradients of zero
             classes = weight if drawn is None else weight[drawn]
             class_bias = bias if drawn is None else bias[drawn]
             multiply = Product(classes.t(), class_bias.contiguous())
@@ -285,8 +187,8 @@ class _CrossEntropy(torch.autograd.Function):
             d_weight.index_add_(0, targets, d_true[:, None] * x)
             d_bias.index_add_(0, targets, d_true)
         ctx.save_for_backward(d_x, d_weight, d_bias)
-        ctx.n = n
-        return (loss / n).float()
+        ctx.n = divisor
+        return (loss / divisor).float()
 
     @staticmethod
     def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:

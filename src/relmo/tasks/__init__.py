@@ -1,1 +1,1 @@
-"""Tasks on top of a biLM's layers: tagging."""
+"""Tasks on top of a biLM: tagging, word senses, and what its layers are worth."""

@@ -10,6 +10,7 @@ space, therefore, and the same text gives the same tokens as `"...".split()` in 
 """
 
 import bz2
+import copy
 import gzip
 import lzma
 import os
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from relmo.errors import InputError, MissingExtraError
 from relmo.text import records
@@ -29,6 +31,7 @@ __all__ = [
     "MAX_LINE_BYTES",
     "Corpus",
     "PathLike",
+    "chunks",
     "content",
     "lines",
     "read_sentences",
@@ -83,7 +86,7 @@ def content(path: PathLike, most: int) -> bytes:
         MissingExtraError: a .zst file and no zstandard.
     """
     path, parts, size = Path(path), [], 0
-    for chunk in _chunks(path):
+    for chunk in chunks(path):
         parts.append(chunk)
         size += len(chunk)
         if size > most:
@@ -126,8 +129,23 @@ class Corpus:
     ) -> None:
         self.paths = expand([paths] if isinstance(paths, str | os.PathLike) else paths)
         self.field, self.tokenize = field, tokenize
+        self.shard_number, self.n_shards = 0, 1
         if not self.paths:
             raise InputError("corpus: no file given")
+
+    def shard(self, number: int, n_shards: int) -> Self:
+        """One of so many corpora that hold each line of this one, blank ones too, exactly once.
+
+        Every n-th line of each file, the first of a file being the next shard's in the next file,
+        so that files of a line go round as well. Each shard reads all the files.
+
+        Args:
+            number: which, from 0.
+            n_shards: how many there are.
+        """
+        shard = copy.copy(self)
+        shard.shard_number, shard.n_shards = number, n_shards
+        return shard
 
     def __iter__(self) -> Iterator[list[str]]:
         """The sentences, file after file.
@@ -140,25 +158,31 @@ class Corpus:
     def by_file(self) -> Iterator[tuple[int, list[str]]]:
         """The sentences, each with the number of its file, from 0; else as `iter` does."""
         is_empty = True
-        for number, path in enumerate(self.paths):
-            for line in self.text_lines(path):
+        for number in range(len(self.paths)):
+            for line in self.text_lines(number):
                 if tokens := self.tokenize(line):
                     is_empty = False
                     yield number, tokens
         if is_empty:
             raise self.is_empty()
 
-    def text_lines(self, path: Path, skip: int = 0) -> Iterator[str]:
+    def text_lines(self, number: int, skip: int = 0) -> Iterator[str]:
         """The lines of text in one of its files, blank ones too, so they can be counted.
 
         Args:
-            path: the file.
-            skip: lines to leave out at the start.
+            number: which file, from 0.
+            skip: lines to leave out at the start; of a shard, lines of its own.
 
         Raises:
             InputError: the file is not what `lines` or the readers in `records` can read.
             MissingExtraError: it needs an optional library that is not installed.
         """
+        first = (self.shard_number - number) % self.n_shards
+        found = self._all_lines(self.paths[number], first + skip * self.n_shards)
+        return islice(found, 0, None, self.n_shards)
+
+    def _all_lines(self, path: Path, skip: int) -> Iterator[str]:
+        """The lines of a file, whatever the shard."""
         kind = _kind(path)
         if kind == "text":
             return lines(path, skip)
@@ -171,6 +195,11 @@ class Corpus:
     def is_empty(self) -> InputError:
         """The error to raise where no file held a token."""
         names = ", ".join(map(str, self.paths[:3])) + (", ..." if self.paths[3:] else "")
+        if self.n_shards > 1:
+            return InputError(
+                f"{names}: no usable line among those of part {self.shard_number + 1} of "
+                f"{self.n_shards}; expected more sentences, or fewer parts"
+            )
         return InputError(f"{names}: no usable line; expected one tokenised sentence a line")
 
 
@@ -191,16 +220,16 @@ def _cut(text: str) -> Iterator[str]:
 def _byte_lines(path: Path) -> Iterator[bytes]:
     """Lines without what ends them, and without the byte order mark before the first."""
     start = _BOM
-    for line in _split(_chunks(path), path):
+    for line in _split(chunks(path), path):
         yield line.removeprefix(start).rstrip(b"\r")
         start = b""
 
 
-def _split(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
+def _split(pieces: Iterable[bytes], path: Path) -> Iterator[bytes]:
     """Cut chunks at line feeds; text after the last one is a line too."""
     parts: list[bytes] = []  # of the line being read
     size, number = 0, 1
-    for chunk in chunks:
+    for chunk in pieces:
         first, *others = chunk.split(b"\n")
         parts.append(first)
         size += len(first)
@@ -218,8 +247,8 @@ def _split(chunks: Iterable[bytes], path: Path) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    """The decompressed bytes of a file, at most `_CHUNK_BYTES` at a time."""
+def chunks(path: Path) -> Iterator[bytes]:
+    """The decompressed bytes of a file, at most `_CHUNK_BYTES` at a time; see `lines`."""
     suffix = path.suffix.lower()
     try:
         if suffix == ".zst":

@@ -1,8 +1,10 @@
 """What a training run is: typed, frozen, written into the run folder."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 from relmo.config import BiLMConfig, CharCNNConfig
@@ -56,13 +58,24 @@ class TrainConfig:
     `stream`: rows whose state is carried along from sentence to sentence, as published."""
     batch_tokens: int = 2560
     """Predictions a direction and step."""
+    parts: int = 1
+    """Equal parts of a step's predictions, each with sentences, candidates and state of its own,
+    that one process computes after another, in the memory of one, or that several share."""
     pool_batches: int = 100
     """Sentence mode: batches' worth of sentences sorted by length together; many make batches of
     like length, one mixes all lengths in a batch."""
     unroll_steps: int = 20
     """Other modes: steps between truncations, batch_tokens / unroll_steps rows."""
-    softmax: Literal["sampled", "full"] = "sampled"
-    """The training loss; validation always uses the full softmax."""
+    softmax: Literal["sampled", "full", "adaptive"] = "sampled"
+    """The training loss: of a softmax over all words, by a sample or in full, or of an adaptive
+    softmax, whose rare words take less; validation is always over all words."""
+    cutoffs: tuple[int, ...] = ()
+    """Adaptive softmax: the ranks in the vocabulary with which its tails begin; none: as fits it,
+    2000 and 20,000 for a large one."""
+    tied: bool = False
+    """One matrix is the word embedding and the softmax's weight, of a model that reads words."""
+    word_vectors: str | None = None
+    """File of word vectors with which the word embedding starts, word2vec's or GloVe's."""
     n_candidates: int = 1024
     """Candidates of the sampled softmax, shared by a batch."""
     optimizer: Literal["adamw", "adagrad"] = "adamw"
@@ -81,6 +94,8 @@ class TrainConfig:
     """Largest norm of the whole gradient (published: 10)."""
     dropout: float = 0.1
     """Share zeroed of each LSTM layer's input and of the output."""
+    dropout_kind: Literal["plain", "variational"] = "plain"
+    """Anew at each step, or the same at each step of a batch's row."""
     seed: int = 1
     """Decides initial weights, order, candidates and dropout."""
     max_steps: int = 10_000
@@ -103,8 +118,8 @@ class TrainConfig:
     learning rate starts anew when all is."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_tokens", "pool_batches", "unroll_steps", "n_candidates", "max_steps",
-                     "save_every_steps", "validate_every_steps"):  # fmt: skip
+        for name in ("batch_tokens", "parts", "pool_batches", "unroll_steps", "n_candidates",
+                     "max_steps", "save_every_steps", "validate_every_steps"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ConfigError(f"{_flag(name)} must be at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "clip_norm", "gradient_scale"):
@@ -128,20 +143,48 @@ class TrainConfig:
                 "--seed must be below 2**63 and --weight-decay at most 1, got "
                 f"{self.seed} and {self.weight_decay}"
             )
-        if self.mode == "sentence" and self.batch_tokens < 2:
-            raise ConfigError("--batch-tokens must be at least 2: a word and a sentence's end")
-        choices = {"mode": ("sentence", "rows", "stream"), "softmax": ("sampled", "full"),
+        choices = {"mode": ("sentence", "rows", "stream"),
+                   "softmax": ("sampled", "full", "adaptive"),
+                   "dropout_kind": ("plain", "variational"),
                    "optimizer": ("adamw", "adagrad"), "decay": ("cosine", "linear", "none"),
                    "precision": ("float32", "bfloat16")}  # fmt: skip
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 got = getattr(self, name)
                 raise ConfigError(f"{_flag(name)} must be one of {', '.join(allowed)}, got {got!r}")
-        if self.mode != "sentence" and self.batch_tokens % self.unroll_steps:
+        self._check_words()
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """A step's predictions come in whole rows and in equal parts."""
+        factors = {} if self.mode == "sentence" else {"unroll_steps": self.unroll_steps}
+        if self.parts > 1:
+            factors["parts"] = self.parts
+        if self.batch_tokens % math.prod(factors.values()):
+            names = " times ".join(f"{_flag(name)} {n}" for name, n in factors.items())
+            raise ConfigError(f"--batch-tokens {self.batch_tokens} is not a multiple of {names}")
+        if self.mode == "sentence" and self.batch_tokens < 2 * self.parts:
             raise ConfigError(
-                f"--batch-tokens {self.batch_tokens} is not a multiple of --unroll-steps "
-                f"{self.unroll_steps}"
+                f"--batch-tokens must be at least {2 * self.parts}: a word and a sentence's end"
+                + " in each of --parts" * (self.parts > 1)
             )
+
+    def _check_words(self) -> None:
+        """What the softmax and the word embedding may be."""
+        if any(type(high) is not int or low >= high for low, high in pairwise((0, *self.cutoffs))):
+            got = ",".join(map(str, self.cutoffs))
+            raise ConfigError(f"--cutoffs must be rising numbers from 1 on, got {got}")
+        if self.tied and self.softmax == "adaptive":
+            raise ConfigError(
+                "--tied: an adaptive softmax has no matrix of the word embedding's shape; take "
+                "--softmax sampled or full"
+            )
+        for name in ("tied", "word_vectors"):
+            if getattr(self, name) and self.model.n_words is None:
+                raise ConfigError(
+                    f"{_flag(name)}: the model reads characters and has no word embedding; take "
+                    "--input words, or leave it out"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, as written to run.json."""
@@ -162,6 +205,8 @@ class TrainConfig:
         try:
             if "model" in fields:
                 fields["model"] = BiLMConfig.from_dict(fields["model"], f"{source}: model")
+            if "cutoffs" in fields:
+                fields["cutoffs"] = tuple(fields["cutoffs"])  # a file has a list
             return cls(**fields)
         except TypeError as error:
             raise ConfigError(f"{source}: {error}") from error

@@ -31,6 +31,7 @@ def describe(
     valid: Corpus | None,
     vocab: Vocabulary,
     initial: Mapping[str, str] | None,
+    vectors: Mapping[str, Any] | None,
     device: torch.device,
 ) -> dict[str, Any]:
     """Everything that a run's result depends on; reads every file of the corpus once.
@@ -41,6 +42,7 @@ def describe(
         valid: held-out text, or None.
         vocab: the words of its softmax.
         initial: the `origin` of the model that it starts from, or None.
+        vectors: what was found of the word vectors that it starts from, or None.
         device: where it computes.
 
     Raises:
@@ -49,6 +51,7 @@ def describe(
     return {
         "config": config.to_dict(),
         **({} if initial is None else {"from": initial}),
+        **({} if vectors is None else {"word_vectors": vectors}),
         **_text(corpus),
         "valid": None if valid is None else _text(valid),
         "n_words": len(vocab),
@@ -68,7 +71,11 @@ def origin(checkpoint: Checkpoint) -> dict[str, str]:
 def described_again(started: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Of a run that is resumed: as `now`, and `ran_on` has an entry more where that changed."""
     before = started.get("ran_on", [])
-    return {**now, "ran_on": [*before, *(now["ran_on"] if before[-1:] != now["ran_on"] else [])]}
+    return {
+        **{key: started[key] for key in ("word_vectors",) if key in started},
+        **now,
+        "ran_on": [*before, *(now["ran_on"] if before[-1:] != now["ran_on"] else [])],
+    }
 
 
 def check_continues(started: Mapping[str, Any], now: Mapping[str, Any], source: str) -> None:
@@ -119,9 +126,13 @@ def check_continues(started: Mapping[str, Any], now: Mapping[str, Any], source: 
 def to_toml(description: Mapping[str, Any]) -> str:
     """The flags that repeat the run, for --config; what is left out is as by default."""
     config, valid = dict(description["config"]), description["valid"]
-    shape = config.pop("model")
+    shape, vectors = config.pop("model"), config.pop("word_vectors", None)
     start = description.get("from")
     command = "train" if start is None else "finetune"
+    if start is None:
+        config["word_vectors"] = None if vectors is None else str(Path(vectors).absolute())
+    else:
+        del config["tied"]  # as its model is
     flags = {
         **({} if start is None else {"model": start["source"]}),
         "files": description["files"],

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from relmo.predictions import Context, NextWords, Surprisal
 from relmo.text import batching
 from relmo.text.chars import UNK_TOKEN
 from relmo.train.batches import Encoder, sentence_batch
+from relmo.train.distributed import ALONE, Processes
 from relmo.train.objective import LanguageModel
 
 __all__ = ["Bits", "Perplexity", "TextPerplexity", "perplexity", "text_perplexity", "thinned"]
@@ -46,6 +48,7 @@ def perplexity(
     *,
     batch_tokens: int = 2048,
     max_tokens: int = 0,
+    processes: Processes = ALONE,
 ) -> Perplexity:
     """Both directions, each sentence from a zero state.
 
@@ -55,9 +58,11 @@ def perplexity(
         sentences: tokenised.
         batch_tokens: computed together.
         max_tokens: so many of them at most, spread evenly (see `thinned`); 0: all.
+        processes: who share the sentences out; all get the result.
 
     Raises:
         InputError: there is no sentence.
+        ProcessError: another process is gone.
     """
     was_training = model.training
     model.eval()
@@ -65,7 +70,8 @@ def perplexity(
     totals = [0.0, 0.0]
     n = unknown = 0
     try:
-        for group in batching.window(thinned(sentences, max_tokens), 8 * batch_tokens):
+        own = islice(thinned(sentences, max_tokens), processes.rank, None, processes.size)
+        for group in batching.window(own, 8 * batch_tokens):
             for index in batching.length_batches([len(s) + 1 for s in group], batch_tokens):
                 batch = sentence_batch([group[k] for k in index], encoder).to(device)
                 for k, losses in enumerate(model.negative_log_likelihoods(batch)):
@@ -74,10 +80,13 @@ def perplexity(
                 unknown += int((batch.forward_targets == encoder.vocab.unk).sum())
     finally:
         model.train(was_training)
-    if not n:
+    *totals, n_all, n_unknown = processes.sum([*totals, n, unknown])
+    if not n_all:
         raise InputError("perplexity: no sentence given")
-    forward, backward = (math.exp(min(total / n, 700.0)) for total in totals)
-    return Perplexity(forward=forward, backward=backward, n_predictions=n, n_unknown=unknown)
+    forward, backward = (math.exp(min(total / n_all, 700.0)) for total in totals)
+    return Perplexity(
+        forward=forward, backward=backward, n_predictions=int(n_all), n_unknown=int(n_unknown)
+    )
 
 
 def thinned(sentences: Iterable[Sequence[str]], max_tokens: int) -> Iterable[Sequence[str]]:

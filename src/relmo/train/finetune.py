@@ -15,6 +15,7 @@ import torch
 
 from relmo.errors import ConfigError, InputError
 from relmo.formats.checkpoint import Checkpoint
+from relmo.nn.adaptive import cutoffs_of
 from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 from relmo.train.config import TrainConfig
@@ -22,6 +23,7 @@ from relmo.train.evaluate import Perplexity
 from relmo.train.folder import BEST, LAST, RunFolder
 from relmo.train.loop import Progress, Result
 from relmo.train.run import Files, train, vocabulary
+from relmo.train.start import is_tied
 
 __all__ = ["Coverage", "Tuned", "check_start", "finetune", "has_words"]
 
@@ -72,7 +74,8 @@ def finetune(  # noqa: PLR0913 - as `train`
         files: the domain's text, or its files; see `Corpus`.
         valid: held-out sentences of it, likewise, for the perplexity before and after.
         out: the run's folder; the tuned model is its `best`.
-        config: of the run; its `model` and, with `epochs`, its `max_steps` are set here.
+        config: of the run; its `model` and, with `epochs`, its `max_steps` are set here, and what
+            the model's own softmax is: adaptive, or tied to the word embedding.
         epochs: times that all is learned from the whole corpus, after `softmax_steps`, about: the
             steps are as many as its predictions fill batches. None: `max_steps` of the config.
         vocab: words of a softmax that is fitted; None: the model's, for one that reads words,
@@ -99,7 +102,7 @@ def finetune(  # noqa: PLR0913 - as `train`
     vocab = vocabulary(corpus, out) if vocab is None else vocab
     covered = _coverage(corpus, vocab)
     max_steps = config.max_steps if epochs is None else _n_steps(config, covered, epochs)
-    config = replace(config, model=model.config, max_steps=max_steps)
+    config = replace(config, model=model.config, max_steps=max_steps, **_kept(model))
     result = train(
         corpus, valid, out, config,
         vocab=vocab, initial=model, resume=resume, device=device,
@@ -131,6 +134,11 @@ def check_start(
             f"{source}: looks up words and characters in lexicons of its own; relmo trains models "
             "that read characters or the words of their vocabulary"
         )
+    is_adaptive = model.softmax is not None and cutoffs_of(model.softmax) is not None
+    if config.softmax == "adaptive" and model.softmax is not None and not is_adaptive:
+        raise ConfigError(
+            f"{source}: its softmax is no adaptive one; take --softmax sampled or full"
+        )
     if any((out / name).resolve() == model.source.resolve() for name in (LAST, BEST)):
         raise InputError(f"{out}: holds the model to start from; give another folder")
     if model.softmax is None and config.softmax_steps == 0:
@@ -145,6 +153,16 @@ def check_start(
             f"--vocab: its {len(vocab)} words are not the {len(model.vocab or ())} of {source}, in "
             "the same order; leave it out, the model has its own"
         )
+
+
+def _kept(model: Checkpoint) -> dict[str, Any]:
+    """Settings that a model's own softmax decides."""
+    if model.softmax is None:
+        return {}
+    cutoffs = cutoffs_of(model.softmax)
+    if cutoffs is not None:
+        return {"softmax": "adaptive", "cutoffs": cutoffs}
+    return {"tied": is_tied(model)}
 
 
 def _coverage(sentences: Iterable[Sequence[str]], vocab: Vocabulary) -> Coverage:

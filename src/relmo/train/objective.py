@@ -1,5 +1,6 @@
 """The language-model objective: forward and backward next-word losses (section 3.1)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relmo.config import BiLMConfig
+from relmo.nn.adaptive import AdaptiveSoftmax
 from relmo.nn.bilm import BiLM, BiLMState
+from relmo.nn.char_cnn import WordEmbedding
+from relmo.nn.dropout import PackedDropout
 from relmo.nn.lstm import LSTMStack, LSTMState
 from relmo.nn.softmax import Candidates, Softmax, log_uniform_candidates
 from relmo.train.batches import LMBatch
@@ -23,13 +27,35 @@ class LanguageModel(nn.Module):
         config: the biLM's shape.
         n_words: vocabulary of the softmax.
         dropout: share zeroed of each LSTM layer's input and of the output.
+        variational: whether a row's dropout is the same at each step.
+        cutoffs: of an adaptive softmax; None: a plain one.
+        tied: whether the softmax's weight is the word embedding, of a model that reads words.
     """
 
-    def __init__(self, config: BiLMConfig, n_words: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        config: BiLMConfig,
+        n_words: int,
+        dropout: float = 0.0,
+        *,
+        variational: bool = False,
+        cutoffs: Sequence[int] | None = None,
+        tied: bool = False,
+    ) -> None:
         super().__init__()
-        self.bilm = BiLM(config, dropout)
+        self.dropout = PackedDropout(dropout, variational=variational)
+        self.bilm = BiLM(config, self.dropout)
+        self.is_tied = tied
+        self.softmax: Softmax | AdaptiveSoftmax
+        if cutoffs is not None:
+            self.softmax = AdaptiveSoftmax(n_words, config.projection_dim, cutoffs)
+            return
         self.softmax = Softmax(n_words, config.projection_dim)
-        self.dropout = nn.Dropout(dropout)
+        if tied:
+            assert isinstance(self.bilm.token_encoder, WordEmbedding)  # TrainConfig sees to it
+            with torch.no_grad():  # of the size of a softmax's weight, whose logits start small
+                self.bilm.token_encoder.embedding.copy_(self.softmax.weight)
+            self.softmax.weight = self.bilm.token_encoder.embedding
 
     def parameters_by_depth(self) -> list[list[nn.Parameter]]:
         """From the top down: of the softmax, of each LSTM layer, of the token encoder."""
@@ -53,7 +79,7 @@ class LanguageModel(nn.Module):
         Args:
             batch: inputs and targets.
             state: where its rows start, or None for zeros.
-            candidates: of the sampled softmax, one set a direction; None: the full softmax.
+            candidates: of the sampled softmax, one set a direction; None: all words.
         """
         # On CPU the convolutions' gradient is slower in bfloat16 than in float32.
         device = batch.words.device.type
@@ -80,6 +106,7 @@ class LanguageModel(nn.Module):
             if candidates is None:
                 losses.append(self.softmax.full_loss(top, targets))
             else:
+                assert isinstance(self.softmax, Softmax)
                 losses.append(self.softmax.sampled_loss(top, targets, candidates[number]))
         return losses[0], losses[1], BiLMState(ahead_state.detach(), back_state.detach())
 
@@ -92,7 +119,7 @@ class LanguageModel(nn.Module):
         keep: Tensor | None = None,
     ) -> tuple[Tensor, LSTMState]:
         layers, last = stack(x, batch.batch_sizes, state, keep)
-        return self.dropout(layers[-1]), last
+        return self.dropout(layers[-1], batch.batch_sizes), last
 
     @torch.no_grad()
     def negative_log_likelihoods(self, batch: LMBatch) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ class ShuffledLines:
         """The sentences of the next buffer, shuffled, longer ones cut into pieces."""
         sentences: list[list[str]] = []
         n_lines = 0
-        while n_lines < _BUFFER_LINES:
+        while n_lines * self._corpus.n_shards < _BUFFER_LINES:  # of all shards together
             line = self._next_line()
             if line is None:  # a buffer ends with its epoch
                 if sentences:
@@ -63,12 +63,12 @@ class ShuffledLines:
         """The next line, or None at the end of an epoch."""
         while True:
             if self._open is None:
-                paths = self._corpus.paths
-                order = self.generator(self.epoch, _FILES).permutation(len(paths))
-                if self.file == len(order):
+                n_files = len(self._corpus.paths)
+                if self.file == n_files:
                     self._end_epoch()
                     return None
-                self._open = self._corpus.text_lines(paths[order[self.file]], skip=self.line)
+                order = self.generator(self.epoch, _FILES).permutation(n_files)
+                self._open = self._corpus.text_lines(int(order[self.file]), skip=self.line)
             line = next(self._open, None)
             if line is not None:
                 self.line += 1

@@ -1,0 +1,159 @@
+"""Word senses by nearest neighbour: a vector for each sense, the average of its uses (section 5.3).
+
+averages = SenseAverages()
+for sentence, vectors in word_vectors(elmo, senses.read("semcor.tar.xz")):
+    averages.add(zip(sentence.words, vectors))
+averages.nearest(lexeme, vectors)       # for each layer the key of the nearest sense
+averages.first(lexeme)                  # what the neighbour has to beat, and falls back on
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from typing import Any
+
+import numpy as np
+
+from relmo._typing import Float
+from relmo.model import Elmo
+from relmo.text.senses import Lexeme, SenseSentence, SenseWord
+
+__all__ = ["SenseAverages", "SenseScore", "Vectors", "evaluate", "word_vectors"]
+
+_SAME = 1e-5  # of a cosine: sums of thousands in single precision are no nearer
+Vectors = Float[np.ndarray[Any, Any], "layers dim"]
+
+
+def word_vectors(
+    elmo: Elmo, sentences: Iterable[SenseSentence]
+) -> Iterator[tuple[SenseSentence, Float[np.ndarray[Any, Any], "words layers dim"]]]:
+    """The vectors of the tagged words: the mean over a word's tokens, of each layer and of all.
+
+    Args:
+        elmo: the model.
+        sentences: read as they are needed, a few batches ahead.
+
+    Yields:
+        each sentence that has such words, and (words, n_layers + 1, dim): the last row of each
+        word is the average of the layers.
+    """
+    tagged, to_embed = tee(sentence for sentence in sentences if sentence.words)
+    embedded = elmo.embed_stream((sentence.tokens for sentence in to_embed), layers="all")
+    for sentence, layers in zip(tagged, embedded, strict=True):
+        rows = [layers[:, word.start : word.stop].mean(axis=1) for word in sentence.words]
+        vectors = np.stack(rows)  # (words, n_layers, dim)
+        yield sentence, np.concatenate([vectors, vectors.mean(axis=1, keepdims=True)], axis=1)
+
+
+class SenseAverages:
+    """The senses of each lexeme that have been seen, and the average vectors of their uses.
+
+    Args:
+        dictionary: the senses of lexemes in its order, as `text.wordnet` reads them. The first of
+            a lexeme that it does not have is the sense most often seen (of as many, by its key).
+    """
+
+    def __init__(self, dictionary: Mapping[Lexeme, Sequence[str]] | None = None) -> None:
+        self._dictionary = dictionary or {}
+        # Sums point where averages do, which is all that the cosine looks at.
+        self._sums: dict[str, Vectors] = {}
+        self._counts: dict[Lexeme, Counter[str]] = {}
+
+    def add(self, uses: Iterable[tuple[SenseWord, Vectors]]) -> int:
+        """Count uses in: each for all of its word's keys.
+
+        Args:
+            uses: tagged words and their vectors, (layers, dim).
+
+        Returns:
+            how many they were.
+        """
+        n = 0
+        for n, (word, vectors) in enumerate(uses, start=1):  # noqa: B007 - the last is the count
+            counts = self._counts.setdefault(word.lexeme, Counter())
+            for key in word.keys:
+                counts[key] += 1
+                if key in self._sums:
+                    self._sums[key] += vectors
+                else:
+                    self._sums[key] = vectors.astype(np.float32)
+        return n
+
+    @property
+    def n_senses(self) -> int:
+        """Senses that have been seen."""
+        return len(self._sums)
+
+    def seen(self, lexeme: Lexeme) -> tuple[str, ...]:
+        """The senses of a lexeme, the most frequent one first."""
+        counts = self._counts.get(lexeme, Counter())
+        return tuple(sorted(counts, key=lambda key: (-counts[key], key)))
+
+    def first(self, lexeme: Lexeme) -> str | None:
+        """Its first sense; None if it has not been seen and is not in the dictionary."""
+        return next(iter(self._dictionary.get(lexeme) or self.seen(lexeme)), None)
+
+    def nearest(self, lexeme: Lexeme, vectors: Vectors) -> list[str | None]:
+        """For each layer, the sense whose average has the largest cosine with the vector.
+
+        Of senses as near, to rounding, it is the one most often seen: so where a layer has one
+        vector for a word whatever its sentence. A lexeme that has not been seen gets its first
+        sense.
+
+        Args:
+            lexeme: which word it is.
+            vectors: (layers, dim).
+        """
+        keys = self.seen(lexeme)
+        if len(keys) < 2:
+            return [keys[0] if keys else self.first(lexeme)] * len(vectors)
+        averages = np.stack([self._sums[key] for key in keys])  # (senses, layers, dim)
+        norms = np.linalg.norm(averages, axis=-1) * np.linalg.norm(vectors, axis=-1)
+        products = np.einsum("sld,ld->sl", averages, vectors)
+        cosines = products / np.where(norms > 0, norms, 1.0)  # (senses, layers)
+        is_nearest = cosines > cosines.max(axis=0) - _SAME
+        return [keys[n] for n in is_nearest.argmax(axis=0)]  # the first of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class SenseScore:
+    """As the scorer of the evaluation sets counts: right is any of a word's keys."""
+
+    n_words: int
+    n_answered: int
+    n_right: int
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision (over answers) and recall (over words), from 0 to 1."""
+        total = self.n_words + self.n_answered
+        return 2 * self.n_right / total if total else 0.0
+
+
+def evaluate(
+    averages: SenseAverages, uses: Iterable[tuple[SenseWord, Vectors]]
+) -> tuple[list[SenseScore], SenseScore]:
+    """How many words get a right sense: by each layer's vectors, and by taking the first sense.
+
+    Args:
+        averages: what has been learned.
+        uses: tagged words and their vectors, (layers, dim).
+    """
+    given: list[tuple[SenseWord, Sequence[str | None]]] = [
+        (word, [*averages.nearest(word.lexeme, vectors), averages.first(word.lexeme)])
+        for word, vectors in uses
+    ]
+    n_columns = len(given[0][1]) if given else 1
+    *layers, first = (
+        _score([(word, answers[column]) for word, answers in given]) for column in range(n_columns)
+    )
+    return layers, first
+
+
+def _score(answers: Sequence[tuple[SenseWord, str | None]]) -> SenseScore:
+    return SenseScore(
+        n_words=len(answers),
+        n_answered=sum(answer is not None for _, answer in answers),
+        n_right=sum(answer in word.keys for word, answer in answers),
+    )
