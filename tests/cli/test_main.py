@@ -19,6 +19,7 @@ COMMANDS = [
     "vocab",
     "train",
     "finetune",
+    "plot",
     "perplexity",
     "surprisal",
     "substitutes",

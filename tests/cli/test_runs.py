@@ -3,11 +3,14 @@
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
 from relmo.cli import runs
 from relmo.train.loop import Progress
+from tests.helpers import relmo, tiny_model
+from tests.train.helpers import HELD_OUT, VOCAB, random_sentences, write
 
 
 class Closed:
@@ -49,3 +52,38 @@ def test_a_display_that_nobody_reads_does_not_end_the_run(monkeypatch: pytest.Mo
     with runs.display() as show:
         show(Progress(step=1, max_steps=1, loss=1.0, tokens_per_second=1.0, seconds_left=0.0,
                       validation={}))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"),
+    [(5.9, "00:05"), (754, "12:34"), (45_296, "12:34:56"), (90_061, "1 day, 1:01:01")],
+)
+def test_the_progress_line_has_loss_speed_time_and_the_last_validation(seconds: float, left: str):
+    progress = Progress(step=7, max_steps=9, loss=3.8417, tokens_per_second=6629.8,
+                        seconds_left=seconds, validation={})  # fmt: skip
+    said = f"loss 3.842  6,630 tokens/s  {left} left"
+    assert runs._measures(progress) == said
+    vars(progress)["validation"] = {"perplexity": 49.312}
+    assert runs._measures(progress) == f"{said}  validation perplexity 49.31"
+
+
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_metrics_for_tensorboard_are_written_where_asked_for(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    start = {"train": [], "finetune": [tiny_model(tmp_path / "m", words=VOCAB.words)]}[command]
+    arguments = (
+        command, *start, write(tmp_path / "a.txt", random_sentences(20)), "--valid",
+        write(tmp_path / "v.txt", HELD_OUT), "--out", tmp_path / "run", "--max-steps", "2",
+        "--batch-tokens", "40",
+    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "torch.utils.tensorboard", None)
+        ran = relmo(*arguments, "--tensorboard")
+        assert (ran.code, ran.out) == (2, "")
+        assert "run: pip install 'relmo[tensorboard]'" in ran.err
+        assert not (tmp_path / "run").exists()
+    pytest.importorskip("tensorboard")
+    assert relmo(*arguments, "--tensorboard").code == 0
+    assert [path.name[:9] for path in (tmp_path / "run" / "tensorboard").iterdir()] == ["events.ou"]

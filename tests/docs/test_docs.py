@@ -46,7 +46,7 @@ def test_no_block_is_left_out_for_the_way_it_is_written():
     for page in PAGES:
         text = page.read_text("utf-8")
         opened = re.findall(r"^ *```(.*)$", text, re.MULTILINE)[::2]
-        assert set(opened) <= {"python", "sh", "text", ""}, page.name
+        assert set(opened) <= {"python", "sh", "text", "toml", ""}, page.name
         assert opened.count("python") == len(blocks(page)), page.name
     assert len(blocks(ROOT / "README.md")) >= 2
 

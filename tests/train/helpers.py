@@ -6,6 +6,7 @@ import json
 import lzma
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -68,7 +69,7 @@ def random_sentences(n: int, seed: int = 0, longest: int = 7) -> list[list[str]]
 def write(path: Path, sentences: Iterable[Sequence[str]], blanks: int = 0) -> Path:
     """A corpus file, compressed by its name; `blanks` empty lines after each sentence."""
     text = "".join(" ".join(sentence) + "\n" * (1 + blanks) for sentence in sentences).encode()
-    pack = {".gz": gzip.compress, ".xz": lzma.compress}.get(path.suffix, bytes)
+    pack = {".gz": partial(gzip.compress, mtime=0), ".xz": lzma.compress}.get(path.suffix, bytes)
     path.write_bytes(pack(text))
     return path
 
@@ -222,4 +223,5 @@ def breaking(part: int, step: int) -> Iterator[None]:
 
 def assert_tidy(out: Path) -> None:
     """Nothing half written lies about."""
-    assert {path.name for path in out.iterdir()} <= {"run.json", "metrics.jsonl", "last", "best"}
+    whole = {"run.json", "run.toml", "metrics.jsonl", "last", "best"}
+    assert {path.name for path in out.iterdir()} <= whole

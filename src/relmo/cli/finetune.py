@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relmo.cli import corpus, runs
+from relmo.cli import config_file, corpus, runs
 from relmo.cli import given as models
 from relmo.cli.words import some
 
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["finetune"]
 
 
+@config_file.errors_name_the_file
 def finetune(  # noqa: PLR0913 - each is a flag
     model: Annotated[str, typer.Argument(metavar="MODEL", help=models.HELP, show_default=False)],
     files: corpus.Files,
     valid: Annotated[
-        Path,
+        list[Path],
         typer.Option(metavar="CORPUS", help="Held-out sentences, likewise.", show_default=False),
     ],
     out: runs.Out,
+    config: config_file.Option = None,
     field: corpus.Field = "text",
     tokenizer: corpus.Tokenizer = "whitespace",
     epochs: Annotated[
@@ -33,21 +35,8 @@ def finetune(  # noqa: PLR0913 - each is a flag
         int | None,
         typer.Option(metavar="N", help="Steps of the whole run.", show_default="as --epochs"),
     ] = None,
-    layer_decay: Annotated[
-        float,
-        typer.Option(
-            metavar="X",
-            help="Each layer's learning rate is this share of that of the layer above it, from the "
-            "softmax down to the token encoder.",
-        ),
-    ] = 0.9,
-    softmax_steps: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="First steps, in which only the softmax learns: for a model that has none.",
-        ),
-    ] = 0,
+    layer_decay: runs.LayerDecay = 0.9,
+    softmax_steps: runs.SoftmaxSteps = 0,
     vocab: Annotated[
         Path | None,
         typer.Option(
@@ -83,6 +72,7 @@ def finetune(  # noqa: PLR0913 - each is a flag
     dropout_kind: runs.DropoutKind = "plain",
     precision: runs.Precision = "float32",
     device: runs.Device = "cpu",
+    tensorboard: runs.TensorBoard = False,
 ) -> None:
     """Train MODEL further on CORPUS..., a domain's text; the tuned model is DIR/best.
 
@@ -98,17 +88,21 @@ def finetune(  # noqa: PLR0913 - each is a flag
     settings = runs.settings(flags)
     if max_steps is None:  # set from the epochs, once the corpus is counted
         settings["max_steps"] = max(1, softmax_steps)
-    config = TrainConfig(model=checkpoint.config, **settings)
-    check_start(checkpoint, config, None, out)  # a vocabulary may take minutes to build
-    text, held_out = (corpus.read(paths, field, tokenizer) for paths in (files, [valid]))
+    tuning = TrainConfig(model=checkpoint.config, **settings)
+    check_start(checkpoint, tuning, None, out)  # a vocabulary may take minutes to build
+    text, held_out = (corpus.read(paths, field, tokenizer) for paths in (files, valid))
     corpus.check_apart(files, out, text, held_out)
     words = None if has_words(checkpoint) and vocab is None else runs.words(flags, text)
-    with runs.stop_on_signals() as received, runs.display() as show:
+    with (
+        runs.stop_on_signals() as received,
+        runs.display() as show,
+        runs.board(out, tensorboard) as record,
+    ):
         tuned = finetune(
-            checkpoint, text, held_out, out, config,
+            checkpoint, text, held_out, out, tuning,
             epochs=epochs if max_steps is None else None,
             vocab=words, resume=resume, device=runs.device(device),
-            should_stop=lambda: bool(received), on_progress=show,
+            should_stop=lambda: bool(received), on_progress=show, on_record=record,
         )  # fmt: skip
     runs.tell(*_lines(tuned), runs.closing(tuned.result, out))
     if tuned.result.stopped:

@@ -14,6 +14,7 @@ from relmo.cli.info import info
 from relmo.cli.map import map_word
 from relmo.cli.models import models
 from relmo.cli.perplexity import perplexity
+from relmo.cli.plot import plot
 from relmo.cli.probe import probe
 from relmo.cli.substitutes import substitutes
 from relmo.cli.surprisal import surprisal
@@ -41,6 +42,7 @@ app.command()(verify)
 app.command()(vocab)
 app.command()(train)
 app.command()(finetune)
+app.command()(plot)
 app.command()(perplexity)
 app.command()(surprisal)
 app.command()(substitutes)

@@ -1,6 +1,5 @@
 """`relmo perplexity`: how well a language model predicts a text, and by which count."""
 
-import hashlib
 import json
 import math
 from typing import TYPE_CHECKING, Annotated, Any
@@ -95,7 +94,7 @@ def _facts(
         "vocabulary": {
             "words": len(words.vocab),
             "source": str(info.source) if info else None,
-            "sha256": hashlib.sha256("\n".join(words.vocab.words).encode()).hexdigest(),
+            "sha256": words.vocab.sha256(),
         },
         "sentences": found.n_sentences,
         "tokens": found.n_tokens,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ __all__ = [
     "Dropout",
     "DropoutKind",
     "GradientScale",
+    "LayerDecay",
     "LearningRate",
     "Mode",
     "NCandidates",
@@ -41,6 +43,8 @@ __all__ = [
     "SaveEverySteps",
     "Seed",
     "Softmax",
+    "SoftmaxSteps",
+    "TensorBoard",
     "UnrollSteps",
     "ValidTokens",
     "ValidateEverySteps",
@@ -48,6 +52,7 @@ __all__ = [
     "VocabSize",
     "WarmupSteps",
     "WeightDecay",
+    "board",
     "closing",
     "device",
     "display",
@@ -148,6 +153,13 @@ Cutoffs = Annotated[
         show_default="2000,20000, if the vocabulary is large",
     ),
 ]
+SoftmaxSteps = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        help="First steps, in which only the softmax learns: for a model that has none.",
+    ),
+]
 NCandidates = Annotated[
     int,
     typer.Option(metavar="N", help="Candidates of the sampled softmax."),
@@ -163,6 +175,14 @@ LearningRate = Annotated[
 WarmupSteps = Annotated[
     int,
     typer.Option(metavar="N", help="Steps over which it rises."),
+]
+LayerDecay = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        help="Each layer's learning rate is this share of that of the layer above it, from the "
+        "softmax down to the token encoder.",
+    ),
 ]
 Decay = Annotated[
     str,
@@ -199,6 +219,10 @@ Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, ..."),
 ]
+TensorBoard = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Write the metrics to DIR/tensorboard too."),
+]
 
 
 def settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,6 +233,8 @@ def settings(given: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: given[name] for name in names & given.keys()}
     if "cutoffs" in found:
         found["cutoffs"] = _numbers(found["cutoffs"], "--cutoffs")
+    if found.get("word_vectors") is not None:
+        found["word_vectors"] = str(found["word_vectors"].absolute())
     return found
 
 
@@ -306,6 +332,18 @@ def stop_on_signals() -> Iterator[list[int]]:
 
 
 @contextmanager
+def board(out: Path, wanted: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What writes the metrics for TensorBoard; where that is not wanted, nothing does."""
+    if not wanted:
+        yield lambda _: None
+        return
+    from relmo.train.tensorboard import TensorBoard
+
+    with TensorBoard(out / "tensorboard") as written:
+        yield written
+
+
+@contextmanager
 def display() -> Iterator[Callable[["Progress"], None]]:
     """A progress bar on a terminal, elsewhere a line every half minute, on standard error.
 
@@ -350,8 +388,8 @@ class _LineDisplay:
 
 
 def _measures(p: "Progress") -> str:
-    minutes, seconds = divmod(int(p.seconds_left), 60)
-    text = f"loss {p.loss:.3f}  {p.tokens_per_second:,.0f} tokens/s  {minutes}:{seconds:02} left"
+    left = str(timedelta(seconds=int(p.seconds_left))).removeprefix("0:")
+    text = f"loss {p.loss:.3f}  {p.tokens_per_second:,.0f} tokens/s  {left} left"
     if "perplexity" in p.validation:
         text += f"  validation perplexity {p.validation['perplexity']:.2f}"
     if "f1" in p.validation:

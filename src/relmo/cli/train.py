@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relmo.cli import corpus, runs
+from relmo.cli import config_file, corpus, runs
 from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
+    from relmo.config import BiLMConfig
     from relmo.train.config import TrainConfig
 
 __all__ = ["train"]
 
 
+@config_file.errors_name_the_file
 def train(  # noqa: PLR0913 - each is a flag
     files: corpus.Files,
     out: runs.Out,
+    config: config_file.Option = None,
     valid: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="CORPUS", help="Held-out sentences, likewise.", show_default="no validation"
         ),
@@ -27,22 +30,22 @@ def train(  # noqa: PLR0913 - each is a flag
     field: corpus.Field = "text",
     tokenizer: corpus.Tokenizer = "whitespace",
     preset: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="mini|small|medium|original",
             help="Shape of the model.",
+            show_default="mini",
         ),
-    ] = "mini",
-    reads: Annotated[
+    ] = None,
+    input: Annotated[
         str,
         typer.Option(
-            "--input",
             metavar="characters|words",
             help="What it reads of a word: its characters, or which word of the vocabulary it is.",
         ),
     ] = "characters",
     word_vectors: Annotated[
-        str | None,
+        Path | None,
         typer.Option(
             metavar="FILE",
             help="Word vectors of word2vec or GloVe to start from, as wide as the projection.",
@@ -88,6 +91,8 @@ def train(  # noqa: PLR0913 - each is a flag
     dropout: runs.Dropout = 0.1,
     dropout_kind: runs.DropoutKind = "plain",
     precision: runs.Precision = "float32",
+    layer_decay: runs.LayerDecay = 1.0,
+    softmax_steps: runs.SoftmaxSteps = 0,
     lstm_dim: Annotated[
         int | None, typer.Option(metavar="N", help="Instead of the preset's LSTM width.")
     ] = None,
@@ -95,6 +100,7 @@ def train(  # noqa: PLR0913 - each is a flag
         int | None, typer.Option(metavar="N", help="Instead of the preset's projection width.")
     ] = None,
     device: runs.Device = "cpu",
+    tensorboard: runs.TensorBoard = False,
 ) -> None:
     """Train a biLM on CORPUS...; the models are DIR/best and DIR/last.
 
@@ -106,19 +112,23 @@ def train(  # noqa: PLR0913 - each is a flag
     from relmo.train import run
 
     # What contradicts itself is said now, before the words are known.
-    config = _config(given)
+    settings = _settings(given)
     text = corpus.read(files, field, tokenizer)
-    held_out = None if valid is None else corpus.read([valid], field, tokenizer)
+    held_out = None if valid is None else corpus.read(valid, field, tokenizer)
     corpus.check_apart(files, out, text, held_out)
     words = runs.words(given, text)
-    if reads == "words":
+    if input == "words":
         words = words or run.vocabulary(text, out)
-        config = replace(config, model=replace(config.model, n_words=len(words)))
-    with runs.stop_on_signals() as received, runs.display() as show:
+        settings = replace(settings, model=replace(settings.model, n_words=len(words)))
+    with (
+        runs.stop_on_signals() as received,
+        runs.display() as show,
+        runs.board(out, tensorboard) as record,
+    ):
         result = run.train(
-            text, held_out, out, config,
+            text, held_out, out, settings,
             vocab=words, resume=resume, device=runs.device(device),
-            should_stop=lambda: bool(received), on_progress=show,
+            should_stop=lambda: bool(received), on_progress=show, on_record=record,
         )  # fmt: skip
     _say_found(out)
     runs.tell(runs.closing(result, out))
@@ -126,16 +136,28 @@ def train(  # noqa: PLR0913 - each is a flag
         raise typer.Exit(runs.exit_code(received))
 
 
-def _config(given: dict[str, Any]) -> "TrainConfig":
-    from relmo.train.config import TrainConfig, preset
+def _settings(given: dict[str, Any]) -> "TrainConfig":
+    from relmo.train.config import TrainConfig
 
-    shape = preset(given["preset"])
     other = {name: given[name] for name in ("lstm_dim", "projection_dim") if given[name]}
-    if given["reads"] not in ("characters", "words"):
-        raise ConfigError(f"--input must be one of characters, words, got {given['reads']!r}")
-    if given["reads"] == "words":
+    if given["input"] not in ("characters", "words"):
+        raise ConfigError(f"--input must be one of characters, words, got {given['input']!r}")
+    if given["input"] == "words":
         other |= {"char_cnn": None, "n_words": 1}
-    return TrainConfig(model=replace(shape, **other), **runs.settings(given))
+    return TrainConfig(model=replace(_shape(given), **other), **runs.settings(given))
+
+
+def _shape(given: dict[str, Any]) -> "BiLMConfig":
+    """That of --preset, else of the table [model] in --config."""
+    from relmo.config import BiLMConfig
+    from relmo.train.config import preset
+    from relmo.train.description import NONE
+
+    file: config_file.ConfigFile | None = given["config"]
+    if given["preset"] is not None or file is None or file.model is None:
+        return preset(given["preset"] or "mini")
+    values = {name: None if value == NONE else value for name, value in file.model.items()}
+    return BiLMConfig.from_dict(values, f"{file.path}: model")
 
 
 def _say_found(out: Path) -> None:

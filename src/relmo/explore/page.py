@@ -1,4 +1,4 @@
-"""A page of texts, marks, lines and frames, drawn with matplotlib; the unit is the point (1/72 in).
+"""A page of texts, marks, lines and axes, drawn with matplotlib; the unit is the point (1/72 in).
 
 matplotlib is imported here and nowhere else.
 """
@@ -9,10 +9,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from relmo._files import replacing_file
 from relmo.errors import InputError, MissingExtraError
 from relmo.explore.box import Box
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["SUFFIXES", "Page", "check_path"]
 
@@ -115,6 +119,26 @@ class Page:
                 transform=self._points, facecolor=fill, edgecolor=edge, linewidth=0.8, zorder=0,
             )
         )  # fmt: skip
+
+    def axes(self, box: Box, *, grid: str, ink: str) -> "Axes":
+        """Axes to draw curves on, in small type with a light grid.
+
+        Args:
+            box: where the axes stand; their scales are left of it and below.
+            grid: colour of the grid.
+            ink: colour of the axes and what is written on them.
+        """
+        axes = self._figure.add_axes(
+            (box.left / self.width, box.bottom / self.height,
+             (box.right - box.left) / self.width, (box.top - box.bottom) / self.height)
+        )  # fmt: skip
+        axes.grid(which="both", color=grid, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(which="both", labelsize=8.5, colors=ink, length=3)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(ink)
+        return axes
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the page; an earlier file is replaced when the new one is whole.

@@ -1,6 +1,7 @@
 """Word <-> id: a list of words, as a rule by falling frequency after the three specials."""
 
 import gzip
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,6 +65,11 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} words)"
+
+    def sha256(self) -> str:
+        """The checksum of its words, in hexadecimal."""
+        text = "\n".join(self.words)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def bos(self) -> int:

@@ -65,6 +65,7 @@ def finetune(  # noqa: PLR0913 - as `train`
     device: str | torch.device = "cpu",
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_record: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Tuned:
     """Train a model further.
 
@@ -83,6 +84,7 @@ def finetune(  # noqa: PLR0913 - as `train`
         device: as `train`.
         should_stop: as `train`.
         on_progress: as `train`.
+        on_record: as `train`.
 
     Raises:
         ConfigError: the model is of a kind that is not trained, or the settings contradict each
@@ -104,7 +106,7 @@ def finetune(  # noqa: PLR0913 - as `train`
     result = train(
         corpus, valid, out, config,
         vocab=vocab, initial=model, resume=resume, device=device,
-        should_stop=should_stop, on_progress=on_progress,
+        should_stop=should_stop, on_progress=on_progress, on_record=on_record,
     )  # fmt: skip
     start = config.softmax_steps if model.softmax is None else 0
     lines = RunFolder(out).validations()

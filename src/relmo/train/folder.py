@@ -1,6 +1,7 @@
 """The folder of a training run: what lies in it, and how it is written and taken up again.
 
-DIR/run.json        the configuration and the corpus
+DIR/run.json        the configuration, the corpus, and what the run ran on
+DIR/run.toml        the same as a command's flags: what --config needs to repeat the run
 DIR/metrics.jsonl   a line every few steps and every validation
 DIR/last/           a model in relmo's format with training.pt: everything a resume needs
 DIR/best/           the model with the best validation perplexity
@@ -21,10 +22,12 @@ from relmo._files import leftovers, remove_leftovers, replacing_file, replacing_
 from relmo.errors import FormatError, InputError, RelmoError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
+from relmo.train.description import to_toml
 
-__all__ = ["BEST", "LAST", "METRICS", "RUN", "RunFolder"]
+__all__ = ["BEST", "FLAGS", "LAST", "METRICS", "RUN", "RunFolder"]
 
-RUN, METRICS, LAST, BEST = "run.json", "metrics.jsonl", "last", "best"
+RUN, FLAGS, METRICS = "run.json", "run.toml", "metrics.jsonl"
+LAST, BEST = "last", "best"
 _STATE = "training.pt"
 
 
@@ -81,7 +84,7 @@ class RunFolder:
                 return
 
     def start(self, description: dict[str, Any]) -> None:
-        """Make the folder and begin its metrics; `description` goes into run.json.
+        """Make the folder and begin its metrics; `description` as for `describe`.
 
         Raises:
             InputError: the folder cannot be written.
@@ -95,11 +98,13 @@ class RunFolder:
             aside.write_text("")
 
     def describe(self, description: dict[str, Any]) -> None:
-        """Write run.json, and remove what a killed process left half written."""
-        for name in (RUN, METRICS, LAST, BEST):
+        """Write run.json and run.toml, and remove what a killed process left half written."""
+        for name in (RUN, FLAGS, METRICS, LAST, BEST):
             remove_leftovers(self.path / name)
         with replacing_file(self.path / RUN) as aside:
             aside.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        with replacing_file(self.path / FLAGS) as aside:  # "?" for a file name that is no text
+            aside.write_text(to_toml(description), encoding="utf-8", errors="replace")
 
     def description(self) -> dict[str, Any]:
         """What run.json holds.
@@ -141,7 +146,11 @@ class RunFolder:
 
     def validations(self) -> list[dict[str, Any]]:
         """The measures of every validation so far."""
-        return [measures for _, measures in self._metrics() if measures.get("kind") == "valid"]
+        return [measures for measures in self.metrics() if measures.get("kind") == "valid"]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All measures so far."""
+        return [measures for _, measures in self._metrics()]
 
     def _metrics(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each line of the metrics and what it says, up to one that a kill cut off."""

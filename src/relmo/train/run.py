@@ -11,14 +11,13 @@ import torch
 from relmo.errors import ConfigError, FormatError, InputError, TrainingError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.formats.verify import parameters_sha256
 from relmo.nn.adaptive import default_cutoffs
 from relmo.nn.softmax import stored
 from relmo.text.corpora import Corpus, PathLike
-from relmo.text.tokenizers import name_of
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import Encoder
 from relmo.train.config import TrainConfig
+from relmo.train.description import check_continues, describe, described_again, origin
 from relmo.train.distributed import Processes, joined, own_device
 from relmo.train.evaluate import Perplexity, perplexity, thinned
 from relmo.train.folder import LAST, RUN, RunFolder
@@ -45,6 +44,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     device: str | torch.device = "cpu",
     should_stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_record: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Result:
     """Train a biLM, each process that torchrun has started a share of it.
 
@@ -59,6 +59,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
         device: where to compute; "cuda" under torchrun is each process's own.
         should_stop: asked after each step; a stop saves first.
         on_progress: told after each step.
+        on_record: told each line of the metrics; see `relmo.train.tensorboard`.
 
     Raises:
         InputError: a file or the folder cannot be used.
@@ -74,6 +75,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     device = own_device(device)
     with joined(config.parts, device) as processes:
         run = TrainingRun(files, valid, Path(out), config, vocab, device, processes, initial)
+        run.on_record = on_record
         progress = run.start(resume)
         return fit(
             run,
@@ -111,8 +113,9 @@ class TrainingRun:
         initial: Checkpoint | None,
     ) -> None:
         self.config, self.folder, self.device = config, RunFolder(out), device
+        self.initial, self._begin_with = None if initial is None else origin(initial), initial
+        self.on_record: Callable[[dict[str, Any]], None] = lambda _: None
         self.processes = processes
-        self.initial, self._begin_with = None if initial is None else _named(initial), initial
         corpus = self.corpus = files if isinstance(files, Corpus) else Corpus(files)
         self.valid = valid if valid is None or isinstance(valid, Corpus) else Corpus(valid)
         for _ in thinned(self.valid or (), config.valid_tokens):
@@ -186,15 +189,25 @@ class TrainingRun:
             FormatError: the run to resume is damaged.
         """
         self.folder.check(resume)
+        now = describe(
+            self.config,
+            self.corpus,
+            self.valid,
+            self.vocab,
+            self.initial,
+            self.vectors,
+            self.device,
+        )
         if not self.folder.holds_run():
             if self.processes.is_first:
-                self.folder.start(self._description())
+                self.folder.start(now)
             return None
-        self._check_continues()
+        started = self.folder.description()
+        check_continues(started, now, str(self.folder.path / RUN))
         progress = self._load()
         if self.processes.is_first:
             progress["lines"] = self.folder.drop_later_metrics(progress.get("lines"))
-            self.folder.describe(self._description())
+            self.folder.describe(described_again(started, now))
         return progress
 
     def roll_back(self) -> dict[str, Any]:
@@ -270,6 +283,7 @@ class TrainingRun:
         """Append a line to the metrics; see `loop.Job`."""
         if self.processes.is_first:
             self.folder.record(measures)
+            self.on_record(measures)
 
     def save(self, name: str, progress: dict[str, Any]) -> None:
         """Write a checkpoint whole or not at all; see `loop.Job`.
@@ -308,41 +322,6 @@ class TrainingRun:
             **(parts[0] if self.config.parts == 1 else {"parts": parts}),
         }
 
-    def _description(self) -> dict[str, Any]:
-        return {
-            "config": self.config.to_dict(),
-            **({} if self.initial is None else {"from": self.initial}),
-            **({} if self.vectors is None else {"word_vectors": self.vectors}),
-            "files": [str(path) for path in self.corpus.paths],
-            "bytes": [path.stat().st_size for path in self.corpus.paths],
-            "field": self.corpus.field,
-            "tokenizer": name_of(self.corpus.tokenize),
-            "n_words": len(self.vocab),
-            "torch": str(torch.__version__),
-        }
-
-    def _check_continues(self) -> None:
-        """The run to resume had this configuration and this corpus, in whatever folder."""
-        started, source = self.folder.description(), str(self.folder.path / RUN)
-        before, now = (run.get("from", {}).get("sha256") for run in (started, self._description()))
-        if before != now:
-            raise ConfigError(
-                f"{source}: the model to start from: expected {_shown(before)} as the run was "
-                f"started, got {_shown(now)}; resume with that, or start in another folder"
-            )
-        self.vectors = started.get("word_vectors")
-        self.config.check_continues(TrainConfig.from_dict(started["config"], source), source)
-        here = self._description()
-        names = ([Path(path).name for path in run["files"]] for run in (started, here))
-        for what, before, now in (
-            ("files", *names),
-            ("bytes", started.get("bytes", here["bytes"]), here["bytes"]),
-            ("field", started.get("field", "text"), here["field"]),
-            ("tokenizer", started.get("tokenizer", "whitespace"), here["tokenizer"]),
-        ):
-            if before != now:
-                raise ConfigError(f"{source}: {what} of the corpus: expected {before}, got {now}")
-
     def _load(self) -> dict[str, Any]:
         """Take up the last checkpoint; its progress."""
         checkpoint, saved = self.folder.load()
@@ -367,12 +346,3 @@ class TrainingRun:
             part.load_state_dict(states[part.number])
         progress: dict[str, Any] = saved["progress"]
         return progress
-
-
-def _named(checkpoint: Checkpoint) -> dict[str, str]:
-    """What run.json says of the model a run starts from."""
-    return {"source": str(checkpoint.source), "sha256": parameters_sha256(checkpoint)}
-
-
-def _shown(sha256: str | None) -> str:
-    return "none" if sha256 is None else f"one of sha256 {sha256:.12}..."

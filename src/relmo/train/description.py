@@ -1,0 +1,182 @@
+"""What a run's folder says of it: run.json in full, run.toml as a command's flags."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from relmo.config import BiLMConfig
+from relmo.errors import ConfigError
+from relmo.formats import relmo_format
+from relmo.formats.checkpoint import Checkpoint
+from relmo.formats.verify import parameters_sha256
+from relmo.text.corpora import Corpus
+from relmo.text.tokenizers import name_of
+from relmo.text.vocab import Vocabulary
+from relmo.train.config import TrainConfig
+from relmo.train.provenance import checksums, environment
+
+__all__ = ["NONE", "check_continues", "describe", "described_again", "origin", "to_toml"]
+
+NONE = "none"
+"""In TOML, which has no null: a field of the model's shape that is None and not so by default."""
+
+
+def describe(
+    config: TrainConfig,
+    corpus: Corpus,
+    valid: Corpus | None,
+    vocab: Vocabulary,
+    initial: Mapping[str, str] | None,
+    vectors: Mapping[str, Any] | None,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Everything that a run's result depends on; reads every file of the corpus once.
+
+    Args:
+        config: the run's settings.
+        corpus: its text.
+        valid: held-out text, or None.
+        vocab: the words of its softmax.
+        initial: the `origin` of the model that it starts from, or None.
+        vectors: what was found of the word vectors that it starts from, or None.
+        device: where it computes.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    return {
+        "config": config.to_dict(),
+        **({} if initial is None else {"from": initial}),
+        **({} if vectors is None else {"word_vectors": vectors}),
+        **_text(corpus),
+        "valid": None if valid is None else _text(valid),
+        "n_words": len(vocab),
+        "vocabulary_sha256": vocab.sha256(),
+        "ran_on": [environment(device)],
+    }
+
+
+def origin(checkpoint: Checkpoint) -> dict[str, str]:
+    """What a model is that a run starts from."""
+    return {
+        "source": str(checkpoint.source.absolute()),
+        "sha256": parameters_sha256(checkpoint),
+    }
+
+
+def described_again(started: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run that is resumed: as `now`, and `ran_on` has an entry more where that changed."""
+    before = started.get("ran_on", [])
+    return {
+        **{key: started[key] for key in ("word_vectors",) if key in started},
+        **now,
+        "ran_on": [*before, *(now["ran_on"] if before[-1:] != now["ran_on"] else [])],
+    }
+
+
+def check_continues(started: Mapping[str, Any], now: Mapping[str, Any], source: str) -> None:
+    """The run to resume had this configuration, start and corpus, in whatever folder.
+
+    Args:
+        started: what run.json says.
+        now: what it would say of the run that resumes it.
+        source: run.json, for messages.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    before, here = (run.get("from", {}).get("sha256") for run in (started, now))
+    if before != here:
+        raise ConfigError(
+            f"{source}: the model to start from: expected {_shown(before)} as the run was "
+            f"started, got {_shown(here)}; resume with that, or start in another folder"
+        )
+    config = TrainConfig.from_dict(now["config"])
+    config.check_continues(TrainConfig.from_dict(started["config"], source), source)
+    names = ([Path(path).name for path in run["files"]] for run in (started, now))
+    for what, before, here in (
+        ("files", *names),
+        ("bytes", started.get("bytes", now["bytes"]), now["bytes"]),
+        ("field", started.get("field", "text"), now["field"]),
+        ("tokenizer", started.get("tokenizer", "whitespace"), now["tokenizer"]),
+    ):
+        if before != here:
+            raise ConfigError(f"{source}: {what} of the corpus: expected {before}, got {here}")
+    sums = started.get("sha256", now["sha256"])
+    for path, before, here in zip(now["files"], sums, now["sha256"], strict=False):
+        if before != here:
+            raise ConfigError(
+                f"{source}: {path} has changed since the run was started, though not in size: "
+                f"expected {_shown(before)}, got {_shown(here)}; resume with the file as it was, "
+                "or start in another folder"
+            )
+    before, here = started.get("valid"), now["valid"]
+    if before and here and before["sha256"] != here["sha256"]:
+        raise ConfigError(
+            f"{source}: the validation text: expected {', '.join(before['files'])} as it was when "
+            f"the run was started, got {', '.join(here['files'])}: the best model so far was the "
+            "best on that; resume with it, or start in another folder"
+        )
+
+
+def to_toml(description: Mapping[str, Any]) -> str:
+    """The flags that repeat the run, for --config; what is left out is as by default."""
+    config, valid = dict(description["config"]), description["valid"]
+    shape, vectors = config.pop("model"), config.pop("word_vectors", None)
+    start = description.get("from")
+    command = "train" if start is None else "finetune"
+    if start is None:
+        config["word_vectors"] = None if vectors is None else str(Path(vectors).absolute())
+    else:
+        del config["tied"]  # as its model is
+    flags = {
+        **({} if start is None else {"model": start["source"]}),
+        "files": description["files"],
+        "valid": None if valid is None else valid["files"],
+        "field": description["field"],
+        "tokenizer": description["tokenizer"],
+        "vocab": f"last/{relmo_format.VOCAB}",
+        "out": ".",
+        "device": description["ran_on"][-1]["device"],
+        **config,
+    }
+    lines = [f"# relmo {command} --config THIS --out OTHER repeats the run; paths are from here."]
+    lines += _assignments(flags)
+    if start is None:
+        nulls = {f.name: NONE for f in dataclasses.fields(BiLMConfig) if f.default is not None}
+        lines += _table("model", {k: nulls.get(k) if v is None else v for k, v in shape.items()})
+    return "\n".join(lines) + "\n"
+
+
+def _table(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """A table and those in it."""
+    yield from ("", f"[{name}]")
+    yield from _assignments({k: v for k, v in values.items() if not isinstance(v, dict)})
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _table(f"{name}.{key}", value)
+
+
+def _assignments(values: Mapping[str, Any]) -> Iterator[str]:
+    """JSON's strings, numbers, booleans and arrays are TOML's too, but for one character."""
+    for key, value in values.items():
+        if value is not None:
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", r"\u007f")
+
+
+def _text(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "files": [str(path.absolute()) for path in corpus.paths],
+        "bytes": [path.stat().st_size for path in corpus.paths],
+        "sha256": checksums(corpus.paths),
+        "field": corpus.field,
+        "tokenizer": name_of(corpus.tokenize),
+    }
+
+
+def _shown(sha256: str | None) -> str:
+    return "none" if sha256 is None else f"one of sha256 {sha256:.12}..."
