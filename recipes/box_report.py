@@ -17,6 +17,13 @@ from recipes.held_out import Row, Sentences
 from relmo.predictions import NextWords
 from relmo.train.evaluate import text_perplexity
 
+_SECTION = "## Beside a Kneser-Ney 5-gram, text by text"
+_ABOUT = """\
+Perplexity forward / backward on the same predictions, over the same words, of the same training
+text: unigrams, an interpolated modified Kneser-Ney 5-gram (KenLM), and this model. `test: ...` are
+the sources of the first text.
+"""
+
 
 def evaluate(model: NextWords, name: str, text: str, groups: Mapping[str, Sentences]) -> list[Row]:
     """A row for a text and each of its sources.
@@ -50,6 +57,7 @@ def main() -> None:
     parser.add_argument("--baselines", type=Path, required=True, help="what recipes.ngram wrote")
     parser.add_argument("--name", default="relmo", help="the model's, in the table")
     parser.add_argument("--out", type=Path, required=True, help="the numbers, in JSON")
+    parser.add_argument("--card", type=Path, help="a model card, which gets the table")
     given = parser.parse_args()
 
     baselines = held_out.load(given.baselines)
@@ -57,10 +65,18 @@ def main() -> None:
     found: list[Row] = []
     for text in given.texts:
         found += evaluate(model, given.name, text.stem, held_out.read(text))
-        print(held_out.table(found[-1:]), flush=True)
-    found = held_out.beside(found, baselines)
-    held_out.save(found, given.out)
-    print(f"\n{held_out.table(found)}")
+        held_out.save(held_out.beside(found, baselines), given.out)  # a text takes minutes
+    table = held_out.table(held_out.load(given.out))
+    print(table)
+    if given.card is not None:
+        card = given.card.read_text(encoding="utf-8")
+        given.card.write_text(with_table(card, table), encoding="utf-8")
+
+
+def with_table(card: str, table: str) -> str:
+    """The card with the table in a section of its own, instead of an earlier one."""
+    kept = card.partition(f"\n{_SECTION}\n")[0].rstrip("\n")
+    return f"{kept}\n\n{_SECTION}\n\n{_ABOUT}\n{table}\n"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 from tests.helpers import Ran, relmo
+from tests.hub.server import Page, serving
 
 TEXT = "the cat sat\nthe dog sat on the mat\n\nÄpfel <UNK> cat\n"
 
@@ -47,6 +48,21 @@ def test_all_words_of_a_corpus():
     assert Path("v.txt").read_text().split("\n") == (
         ["</S>", "<S>", "<UNK>", "the", "cat", "sat", "dog", "mat", "on", "Äpfel", ""]
     )
+
+
+def test_a_corpus_at_an_address_is_fetched_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RELMO_HOME", "home")
+    monkeypatch.delenv("RELMO_OFFLINE", raising=False)
+    assert relmo("vocab", "corpus/a.txt", "-o", "here.txt").code == 0
+    with serving() as server:
+        server.pages["/a.txt.gz"] = Page(gzip.compress(TEXT.encode()))
+        for _ in range(2):
+            assert relmo("vocab", server.url("/a.txt.gz"), "-o", "there.txt").code == 0
+        assert sum(line.startswith("/a.txt.gz") for line in server.log) == 1
+        ran = relmo("vocab", server.url("/none.txt"), "-o", "v.txt")
+        assert (ran.code, ran.out) == (2, "")
+        assert "/none.txt" in ran.err
+    assert Path("there.txt").read_text() == Path("here.txt").read_text()
 
 
 @pytest.mark.parametrize(

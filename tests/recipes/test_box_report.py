@@ -61,7 +61,8 @@ def test_the_command_prints_the_model_beside_the_baselines(text, tmp_path, monke
     assert held_out.load(tmp_path / "ngram.json") == baselines
     monkeypatch.setattr(box_report.relmo, "load", lambda name: elmo)
     arguments = ["MODEL", "--texts", text, "--baselines", tmp_path / "ngram.json"]
-    arguments += ["--out", tmp_path / "out.json"]
+    arguments += ["--out", tmp_path / "out.json", "--card", tmp_path / "card.md"]
+    (tmp_path / "card.md").write_text("# Card\n\nGood.\n")
     monkeypatch.setattr(sys, "argv", ["box_report", *map(str, arguments)])
     box_report.main()
     forward, backward = text_perplexity(
@@ -69,6 +70,11 @@ def test_the_command_prints_the_model_beside_the_baselines(text, tmp_path, monke
     ).with_ends
     whole = held_out.load(tmp_path / "out.json")[0]
     assert whole.perplexity["relmo"] == pytest.approx((forward, backward))
+    table = held_out.table(held_out.load(tmp_path / "out.json"))
+    card = (tmp_path / "card.md").read_text()
+    assert card.startswith("# Card\n\nGood.\n\n## Beside")
+    assert card.endswith(f"\n{table}\n")
+    assert box_report.with_table(card, table) == card
     assert capsys.readouterr().out.splitlines()[-3:] == [
         f"| **test** | 11 | 18.18% | 9.0 / 18.0 | {forward:.1f} / {backward:.1f} |",
         *(held_out.table(held_out.load(tmp_path / "out.json")).splitlines()[-2:]),

@@ -1,5 +1,6 @@
 """What the commands that read a corpus share: its files, its field, its tokenizer."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relmo.cli import given
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,12 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Field", "Files", "Tokenizer", "check_apart", "read"]
 
+_ADDRESS = re.compile(r"(\w[\w+.-]+):/([^/].*)")
+"""As a path has it: one of the two slashes is gone."""
+
 Files = Annotated[
     list[Path],
     typer.Argument(
         metavar="CORPUS",
-        help="Files, folders or patterns. Text has a sentence a line; .jsonl and .parquet have it "
-        "in --field. .gz, .bz2, .xz and .zst are decompressed.",
+        help="Files, folders, patterns or addresses. Text has a sentence a line; .jsonl and "
+        ".parquet have it in --field. .gz, .bz2, .xz and .zst are decompressed.",
         show_default=False,
     ),
 ]
@@ -40,7 +45,15 @@ def read(files: Sequence[Path], field: str, tokenizer: str) -> "Corpus":
     from relmo.text.corpora import Corpus
     from relmo.text.tokenizers import by_name
 
-    return Corpus(files, field=field, tokenize=by_name(tokenizer))
+    return Corpus([_here(place) for place in files], field=field, tokenize=by_name(tokenizer))
+
+
+def _here(place: Path) -> Path:
+    """Where it lies on this machine; a file or folder at an address comes into the cache first."""
+    found = _ADDRESS.fullmatch(str(place))
+    if found is None or place.exists():
+        return place
+    return given.find(f"{found[1]}://{found[2]}")
 
 
 def check_apart(files: list[Path], out: Path, text: "Corpus", held_out: "Corpus | None") -> None:

@@ -22,7 +22,6 @@ from relmo._files import leftovers, remove_leftovers, replacing_file, replacing_
 from relmo.errors import FormatError, InputError, RelmoError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.train.description import to_toml
 
 __all__ = ["BEST", "FLAGS", "LAST", "METRICS", "RUN", "RunFolder"]
 
@@ -83,8 +82,8 @@ class RunFolder:
                 aside.rename(self.path / name)
                 return
 
-    def start(self, description: dict[str, Any]) -> None:
-        """Make the folder and begin its metrics; `description` as for `describe`.
+    def start(self, description: dict[str, Any], flags: str | None = None) -> None:
+        """Make the folder and begin its metrics; the arguments are those of `describe`.
 
         Raises:
             InputError: the folder cannot be written.
@@ -93,18 +92,24 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot write '{self.path}': {error.strerror}") from error
-        self.describe(description)
+        self.describe(description, flags)
         with replacing_file(self.path / METRICS) as aside:
             aside.write_text("")
 
-    def describe(self, description: dict[str, Any]) -> None:
-        """Write run.json and run.toml, and remove what a killed process left half written."""
+    def describe(self, description: dict[str, Any], flags: str | None = None) -> None:
+        """Write run.json and run.toml, and remove what a killed process left half written.
+
+        Args:
+            description: of the run: everything known.
+            flags: the flags that repeat it, in TOML; None: there is no such file.
+        """
         for name in (RUN, FLAGS, METRICS, LAST, BEST):
             remove_leftovers(self.path / name)
         with replacing_file(self.path / RUN) as aside:
             aside.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        with replacing_file(self.path / FLAGS) as aside:  # "?" for a file name that is no text
-            aside.write_text(to_toml(description), encoding="utf-8", errors="replace")
+        if flags is not None:
+            with replacing_file(self.path / FLAGS) as aside:  # "?" for a file name that is no text
+                aside.write_text(flags, encoding="utf-8", errors="replace")
 
     def description(self) -> dict[str, Any]:
         """What run.json holds.

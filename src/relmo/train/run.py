@@ -17,7 +17,7 @@ from relmo.text.corpora import Corpus, PathLike
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import Encoder
 from relmo.train.config import TrainConfig
-from relmo.train.description import check_continues, describe, described_again, origin
+from relmo.train.description import check_continues, describe, described_again, origin, to_toml
 from relmo.train.distributed import Processes, joined, own_device
 from relmo.train.evaluate import Perplexity, perplexity, thinned
 from relmo.train.folder import LAST, RUN, RunFolder
@@ -200,14 +200,15 @@ class TrainingRun:
         )
         if not self.folder.holds_run():
             if self.processes.is_first:
-                self.folder.start(now)
+                self.folder.start(now, to_toml(now))
             return None
         started = self.folder.description()
         check_continues(started, now, str(self.folder.path / RUN))
         progress = self._load()
         if self.processes.is_first:
             progress["lines"] = self.folder.drop_later_metrics(progress.get("lines"))
-            self.folder.describe(described_again(started, now))
+            description = described_again(started, now)
+            self.folder.describe(description, to_toml(description))
         return progress
 
     def roll_back(self) -> dict[str, Any]:
