@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,8 +58,31 @@ Format = Annotated[
     FileFormat | None,
     typer.Option(help="Of the files.", show_default="as their names and first lines say"),
 ]
+TokenColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Number from 0, from the end where negative, or name.",
+        show_default="the usual one",
+    ),
+]
+TagColumn = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Likewise, of the tags.", show_default="the usual one"),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of the files, such as latin-1.", show_default="utf-8, see docs"
+    ),
+]
 Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="A tagger or its run.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="DIR|NAME",
+        help="A tagger or its run, or one that comes with relmo: pos, ner.",
+        show_default=False,
+    ),
 ]
 
 
@@ -79,6 +103,9 @@ def train(  # noqa: PLR0913 - each is a flag
         typer.Option(metavar="FILE", help="Others, for the score at the end.", show_default="none"),
     ] = None,
     format: Format = None,
+    token_column: TokenColumn = None,
+    tag_column: TagColumn = None,
+    encoding: Encoding = None,
     epochs: Annotated[
         int, typer.Option(metavar="N", help="Times through the sentences at most.")
     ] = 20,
@@ -135,8 +162,21 @@ def train(  # noqa: PLR0913 - each is a flag
         typer.Option(metavar="N", help="Width of a character CNN of its own; 0: it has none."),
     ] = 64,
     word_dim: Annotated[
-        int, typer.Option(metavar="N", help="Width of word vectors of its own; 0: it has none.")
-    ] = 64,
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Width of word vectors of its own; 0: it has none.",
+            show_default="64, or that of --vectors",
+        ),
+    ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Word vectors of word2vec or GloVe for the words of the files, kept as they are.",
+            show_default="learned",
+        ),
+    ] = None,
     lstm_dim: Annotated[
         int, typer.Option(metavar="N", help="Width of each direction of its LSTMs.")
     ] = 128,
@@ -170,11 +210,16 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.text.tagged import read_tagged
 
+    given["word_dim"] = 64 if word_dim is None else word_dim
     config, training = _settings(given)
-    kind = _kind(format)
-    parts = [
-        None if file is None else read_tagged(file, format=kind) for file in (train, dev, test)
-    ]
+    layout = _layout(format, token_column, tag_column, encoding)
+    parts = [None if file is None else read_tagged(file, **layout) for file in (train, dev, test)]
+    if vectors is not None:
+        from relmo.tasks.tagger_data import word_vectors
+
+        sentences = chain.from_iterable(part or [] for part in parts)
+        given["vectors"] = word_vectors(vectors, sentences, word_dim)
+        config = replace(config, word_dim=given["vectors"][1].shape[1])
     numbers = [seed] if seeds is None else _seeds(seeds)
     found: dict[int, list[float]] = {}
     for number in numbers:
@@ -208,6 +253,7 @@ def _train(
         dev=dev,
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
         cache=None if given["cache"] == "none" else cache,
+        vectors=given["vectors"],
     )
     with runs.stop_on_signals() as received, runs.display() as show:
         result = train_tagger(
@@ -220,7 +266,7 @@ def _train(
     assert result.best is not None  # the last step is always validated
     scores = [100 - result.best]
     if test is not None:
-        tested = _scores(Tagger.load(out, device=given["device"]), test)
+        tested, _ = _scores(Tagger.load(out, device=given["device"]), test)
         print(f"test: precision {tested.precision:.2f}, recall {tested.recall:.2f}, "
               f"F1 {tested.f1:.2f}")  # fmt: skip
         scores.append(tested.f1)
@@ -237,8 +283,21 @@ def _settings(given: dict[str, Any]) -> "tuple[TaggerConfig, TaggerTraining]":
     return TaggerConfig(**config), TaggerTraining(**training)
 
 
-def _kind(format: FileFormat | None) -> Any:
-    return None if format is None else format.value
+def _layout(
+    format: FileFormat | None, token: str | None, tag: str | None, encoding: str | None
+) -> dict[str, Any]:
+    """How files are laid out, as `relmo.text.tagged` takes it."""
+
+    def column(name: str | None) -> int | str | None:
+        is_number = name is not None and name.removeprefix("-").isdecimal()
+        return int(name) if name is not None and is_number else name
+
+    return {
+        "format": None if format is None else format.value,
+        "token_column": column(token),
+        "tag_column": column(tag),
+        "encoding": encoding,
+    }
 
 
 def _seeds(text: str) -> list[int]:
@@ -275,15 +334,19 @@ def _telling() -> "Callable[[CacheProgress], None]":
     return tell
 
 
-def _scores(tagger: "Tagger", sentences: "list[TaggedSentence]") -> "Scores":
-    from relmo.tasks.evaluation import evaluate
+def _scores(
+    tagger: "Tagger", sentences: "list[TaggedSentence]", n_errors: int = 0
+) -> "tuple[Scores, list[str]]":
+    """With the first of the sentences that are not right."""
+    from relmo.tasks.evaluation import errors, evaluate
 
     predicted = tagger.tag(sentences)
-    return evaluate([s.tags for s in sentences], predicted, tagger.scheme)
+    scores = evaluate([s.tags for s in sentences], predicted, tagger.scheme)
+    return scores, list(islice(errors(sentences, predicted, tagger.scheme), n_errors))
 
 
 @tag.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913 - each is a flag
     folder: Folder,
     file: Annotated[
         str,
@@ -294,7 +357,16 @@ def evaluate(
         ),
     ],
     report: Annotated[Report, typer.Option(help="How the scores are printed.")] = Report.markdown,
+    errors: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Print the first N sentences that are not right, spans marked."
+        ),
+    ] = 0,
     format: Format = None,
+    token_column: TokenColumn = None,
+    tag_column: TagColumn = None,
+    encoding: Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print how well a tagger finds the tags of FILE: precision, recall and F1 in percent.
@@ -305,12 +377,16 @@ def evaluate(
     from relmo.tasks.tagger import Tagger
     from relmo.text.tagged import read_tagged
 
-    sentences = read_tagged(file, format=_kind(format))
-    scores = _scores(Tagger.load(folder, device=runs.device(device)), sentences)
+    sentences = read_tagged(file, **_layout(format, token_column, tag_column, encoding))
+    tagger = Tagger.load(folder, device=runs.device(device))
+    scores, wrong = _scores(tagger, sentences, errors)
     if report is Report.json:
-        print(json.dumps(scores.to_dict(), indent=2, ensure_ascii=False))
+        listed = {"errors": wrong} if errors else {}
+        print(json.dumps({**scores.to_dict(), **listed}, indent=2, ensure_ascii=False))
     else:
         print(scores.to_markdown(), end="")
+        for sentence in wrong:
+            print(f"\n{sentence}")
 
 
 @tag.command()
@@ -324,16 +400,31 @@ def predict(
             show_default=False,
         ),
     ],
+    scores: Annotated[
+        bool,
+        typer.Option(
+            "--scores",
+            help="Print an object a line instead: tokens, tags, their probabilities, and spans.",
+        ),
+    ] = False,
     format: Format = None,
+    token_column: TokenColumn = None,
+    tag_column: TagColumn = None,
+    encoding: Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print FILE with the tags that a tagger gives it, in its own format."""
     from relmo.tasks.tagger import Tagger
     from relmo.text.tagged import read_tokens
 
-    document = read_tokens(file, format=_kind(format))
+    document = read_tokens(file, **_layout(format, token_column, tag_column, encoding))
     tagger = Tagger.load(folder, device=runs.device(device))
-    tags = [sentence.tags for sentence in tagger.predict(document.sentences)]
+    found = tagger.predict_stream(document.sentences)
+    if scores:
+        for sentence in found:
+            print(json.dumps(sentence.to_dict(), ensure_ascii=False))
+        return
+    tags = [sentence.tags for sentence in found]
     sys.stdout.flush()
     data = document.with_tags(tags)
     if hasattr(sys.stdout, "buffer"):

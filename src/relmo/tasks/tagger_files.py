@@ -5,9 +5,10 @@ config.json           {"format": "relmo-tagger", "version": 1, "tagger": {...}, 
                       tags in the order of their numbers, their scheme, and the biLM: its "source"
                       ("box": the model in the box; "here": the folder elmo/; else its path), the
                       "sha256" of its parameters, "n_layers" and "dim"
-tagger.safetensors    every parameter by its name in `TaggerNetwork`
+tagger.safetensors    every parameter by its name in `TaggerNetwork`; half precision allowed
 vocab.txt             the words of its own vectors, or none
 elmo/                 a copy of the biLM in relmo's format, or none
+README.md             the card: data, licences, scores; or none
 """
 
 import json
@@ -32,6 +33,7 @@ __all__ = ["BOXED", "HERE", "NAME", "ElmoReference", "TaggerFiles", "read", "why
 NAME = "relmo-tagger"
 VERSION = 1
 CONFIG, MODEL, VOCAB, ELMO = "config.json", "tagger.safetensors", "vocab.txt", "elmo"
+CARD = "README.md"
 BOXED, HERE = "box", "here"
 _MOST_BYTES = 2**24  # of config.json
 _MOST_WIDTH = 2**20
@@ -61,6 +63,7 @@ class TaggerFiles:
     words: Vocabulary | None
     elmo: ElmoReference | None
     tensors: dict[str, Tensor]
+    card: str | None = None
 
     def network(self) -> TaggerNetwork:
         """The network, filled."""
@@ -114,6 +117,7 @@ def read(folder: Path) -> TaggerFiles:
     return TaggerFiles(
         config=config, tags=tags, scheme=values["scheme"], words=words, elmo=elmo,
         tensors=relmo_format.read_tensors(folder / MODEL, lambda _: shapes.items()),
+        card=relmo_format.read_card(folder),
     )  # fmt: skip
 
 
@@ -138,6 +142,8 @@ def write(files: TaggerFiles, elmo: Checkpoint | None, folder: Path) -> None:
     relmo_format.write_tensors(files.tensors, folder / MODEL, None, folder)
     if files.words is not None:
         files.words.write(folder / VOCAB)
+    if files.card is not None:
+        (folder / CARD).write_bytes(files.card.encode("utf-8"))
     if elmo is not None:
         relmo_format.write(elmo, folder / ELMO)
 
