@@ -133,6 +133,20 @@ def test_columns_and_encodings_are_named(small: Path):
     assert "development F1" in again.out
 
 
+def test_a_text_is_tagged_while_it_is_read_and_as_a_whole_file_is(small: Path):
+    text = "Ann saw\n\n  the cat in Rome .\n"
+    (small / "text").write_text(text)
+    streamed = relmo("tag", "predict", "run", "text", "--format", "text")
+    assert (streamed.code, streamed.err) == (0, "")
+    whole = relmo("tag", "predict", "run", "text", "--format", "text", "--encoding", "utf-8")
+    assert streamed.out == whole.out
+    (small / "empty").write_text("\n")
+    for file in ("empty", "-"):
+        ran = relmo("tag", "predict", "run", file, "--format", "text")
+        assert ran.code == 2
+        assert "no sentence in it" in ran.err
+
+
 TEXTS = {
     "conll": "Ann O\nsaw O\n",
     "conllu": "1\tAnn\t_\tX\t_\t_\t_\t_\t_\t_\n2\tsaw\t_\tX\t_\t_\t_\t_\t_\t_\n\n",

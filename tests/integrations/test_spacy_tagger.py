@@ -74,9 +74,9 @@ def test_entities_that_do_not_overlap_stay(run: Path):
 
 
 def test_universal_parts_of_speech_are_tags_and_pos(tmp_path: Path):
-    given = helpers.data(train=UPOS * 4, dev=UPOS)
+    given = helpers.data(train=UPOS * 4, dev=UPOS, elmo=None)
     how = helpers.training(learning_rate=0.05, epochs=20)
-    helpers.trained(tmp_path, given, helpers.config(char_dim=8), how)
+    helpers.trained(tmp_path, given, helpers.config(elmo=False, char_dim=8), how)
     doc = pipeline(tmp_path)("cats saw Ann")
     assert [token.tag_ for token in doc] == ["NOUN", "VERB", "PROPN"]
     assert [token.pos_ for token in doc] == ["NOUN", "VERB", "PROPN"]

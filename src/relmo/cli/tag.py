@@ -5,7 +5,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from enum import StrEnum
 from itertools import chain, islice
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relmo.cli import given as models
-from relmo.cli import runs
+from relmo.cli import lines, runs
 from relmo.cli.words import in_bytes, some
-from relmo.errors import ConfigError
+from relmo.errors import ConfigError, InputError
+from relmo.text import corpora
 
 if TYPE_CHECKING:
     from relmo.tasks.evaluation import Scores
     from relmo.tasks.layer_cache import CacheProgress
-    from relmo.tasks.tagger import Tagger
+    from relmo.tasks.tagger import TaggedTokens, Tagger
     from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
     from relmo.text.tagged import TaggedSentence
     from relmo.train.loop import Result
@@ -413,16 +414,21 @@ def predict(
     encoding: Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
-    """Print FILE with the tags that a tagger gives it, in its own format."""
+    """Print FILE with the tags that a tagger gives it, in its own format.
+
+    With --format text a file in UTF-8 may be of any length, and is tagged while it is read.
+    """
     from relmo.tasks.tagger import Tagger
     from relmo.text.tagged import read_tokens
 
-    document = read_tokens(file, **_layout(format, token_column, tag_column, encoding))
     tagger = Tagger.load(folder, device=runs.device(device))
+    if format is FileFormat.text and encoding is None and ".zip" not in file.lower():
+        _print_stream(tagger.predict_stream(_text(file)), scores)
+        return
+    document = read_tokens(file, **_layout(format, token_column, tag_column, encoding))
     found = tagger.predict_stream(document.sentences)
     if scores:
-        for sentence in found:
-            print(json.dumps(sentence.to_dict(), ensure_ascii=False))
+        _print_stream(found, scores)
         return
     tags = [sentence.tags for sentence in found]
     sys.stdout.flush()
@@ -431,3 +437,27 @@ def predict(
         sys.stdout.buffer.write(data)
     else:
         print(os.fsdecode(data), end="")
+
+
+def _text(file: str) -> Iterator[str]:
+    """The lines of a text.
+
+    Raises:
+        InputError: it cannot be read, or has no sentence.
+    """
+    is_empty = True
+    for line in (line.text for line in lines.read([file])) if file == "-" else corpora.lines(file):
+        is_empty = is_empty and not line.strip()
+        yield line
+    if is_empty:
+        raise InputError(f"{'standard input' if file == '-' else file}: no sentence in it")
+
+
+def _print_stream(found: "Iterable[TaggedTokens]", scores: bool) -> None:
+    """As objects, or in columns with blank lines between sentences."""
+    for sentence in found:
+        if not scores:
+            pairs = zip(sentence.tokens, sentence.tags, strict=True)
+            print("".join(f"{token}\t{tag}\n" for token, tag in pairs))
+        elif sentence.tokens:
+            print(json.dumps(sentence.to_dict(), ensure_ascii=False))

@@ -21,7 +21,7 @@ from relmo.tasks.tagger import TaggedTokens, Tagger
 
 try:
     from spacy.language import Language
-    from spacy.parts_of_speech import IDS
+    from spacy.parts_of_speech import IDS  # type: ignore[import-not-found]
     from spacy.tokens import Doc, Span
 except ImportError as error:
     raise MissingExtraError("spacy", "spacy") from error
