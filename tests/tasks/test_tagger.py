@@ -204,6 +204,8 @@ def test_what_comes_with_relmo_is_found_by_name_unless_a_folder_has_it(
     assert "CC BY-SA 4.0" in tagger.card
     (found,) = tagger.predict(["She read the old books ."])
     assert found.tags == ("PRON", "VERB", "DET", "ADJ", "NOUN", "PUNCT")
+    (found,) = Tagger.load("ner").predict(["John lives in New York ."])
+    assert [span[:3] for span in found.spans] == [("PER", 0, 1), ("LOC", 3, 5)]
     new().save("pos")
     assert Tagger.load("pos").tags == TAGS
     with pytest.raises(InputError, match=r"'no-such' is not a folder.*pos"):
