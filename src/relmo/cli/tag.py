@@ -5,7 +5,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from enum import StrEnum
 from itertools import chain, islice
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relmo.cli import given as models
-from relmo.cli import lines, runs
+from relmo.cli import runs, tagged
 from relmo.cli.words import in_bytes, some
-from relmo.errors import ConfigError, InputError
-from relmo.text import corpora
+from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
     from relmo.tasks.evaluation import Scores
@@ -38,16 +37,6 @@ tag = typer.Typer(
 )
 
 
-class FileFormat(StrEnum):
-    """Of files with tags."""
-
-    conll = "conll"
-    conllu = "conllu"
-    csv = "csv"
-    jsonl = "jsonl"
-    text = "text"
-
-
 class Report(StrEnum):
     """How scores are printed."""
 
@@ -55,28 +44,6 @@ class Report(StrEnum):
     json = "json"
 
 
-Format = Annotated[
-    FileFormat | None,
-    typer.Option(help="Of the files.", show_default="as their names and first lines say"),
-]
-TokenColumn = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Number from 0, from the end where negative, or name.",
-        show_default="the usual one",
-    ),
-]
-TagColumn = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="Likewise, of the tags.", show_default="the usual one"),
-]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Of the files, such as latin-1.", show_default="utf-8, see docs"
-    ),
-]
 Folder = Annotated[
     Path,
     typer.Argument(
@@ -103,10 +70,10 @@ def train(  # noqa: PLR0913 - each is a flag
         str | None,
         typer.Option(metavar="FILE", help="Others, for the score at the end.", show_default="none"),
     ] = None,
-    format: Format = None,
-    token_column: TokenColumn = None,
-    tag_column: TagColumn = None,
-    encoding: Encoding = None,
+    format: tagged.Format = None,
+    token_column: tagged.TokenColumn = None,
+    tag_column: tagged.TagColumn = None,
+    encoding: tagged.Encoding = None,
     epochs: Annotated[
         int, typer.Option(metavar="N", help="Times through the sentences at most.")
     ] = 20,
@@ -213,7 +180,7 @@ def train(  # noqa: PLR0913 - each is a flag
 
     given["word_dim"] = 64 if word_dim is None else word_dim
     config, training = _settings(given)
-    layout = _layout(format, token_column, tag_column, encoding)
+    layout = tagged.layout(format, token_column, tag_column, encoding)
     parts = [None if file is None else read_tagged(file, **layout) for file in (train, dev, test)]
     if vectors is not None:
         from relmo.tasks.tagger_data import word_vectors
@@ -284,23 +251,6 @@ def _settings(given: dict[str, Any]) -> "tuple[TaggerConfig, TaggerTraining]":
     return TaggerConfig(**config), TaggerTraining(**training)
 
 
-def _layout(
-    format: FileFormat | None, token: str | None, tag: str | None, encoding: str | None
-) -> dict[str, Any]:
-    """How files are laid out, as `relmo.text.tagged` takes it."""
-
-    def column(name: str | None) -> int | str | None:
-        is_number = name is not None and name.removeprefix("-").isdecimal()
-        return int(name) if name is not None and is_number else name
-
-    return {
-        "format": None if format is None else format.value,
-        "token_column": column(token),
-        "tag_column": column(tag),
-        "encoding": encoding,
-    }
-
-
 def _seeds(text: str) -> list[int]:
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
@@ -364,10 +314,10 @@ def evaluate(  # noqa: PLR0913 - each is a flag
             metavar="N", min=0, help="Print the first N sentences that are not right, spans marked."
         ),
     ] = 0,
-    format: Format = None,
-    token_column: TokenColumn = None,
-    tag_column: TagColumn = None,
-    encoding: Encoding = None,
+    format: tagged.Format = None,
+    token_column: tagged.TokenColumn = None,
+    tag_column: tagged.TagColumn = None,
+    encoding: tagged.Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print how well a tagger finds the tags of FILE: precision, recall and F1 in percent.
@@ -378,7 +328,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag
     from relmo.tasks.tagger import Tagger
     from relmo.text.tagged import read_tagged
 
-    sentences = read_tagged(file, **_layout(format, token_column, tag_column, encoding))
+    sentences = read_tagged(file, **tagged.layout(format, token_column, tag_column, encoding))
     tagger = Tagger.load(folder, device=runs.device(device))
     scores, wrong = _scores(tagger, sentences, errors)
     if report is Report.json:
@@ -408,10 +358,10 @@ def predict(
             help="Print an object a line instead: tokens, tags, their probabilities, and spans.",
         ),
     ] = False,
-    format: Format = None,
-    token_column: TokenColumn = None,
-    tag_column: TagColumn = None,
-    encoding: Encoding = None,
+    format: tagged.Format = None,
+    token_column: tagged.TokenColumn = None,
+    tag_column: tagged.TagColumn = None,
+    encoding: tagged.Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print FILE with the tags that a tagger gives it, in its own format.
@@ -422,10 +372,10 @@ def predict(
     from relmo.text.tagged import read_tokens
 
     tagger = Tagger.load(folder, device=runs.device(device))
-    if format is FileFormat.text and encoding is None and ".zip" not in file.lower():
-        _print_stream(tagger.predict_stream(_text(file)), scores)
+    if format is tagged.FileFormat.text and encoding is None and ".zip" not in file.lower():
+        _print_stream(tagger.predict_stream(tagged.text(file)), scores)
         return
-    document = read_tokens(file, **_layout(format, token_column, tag_column, encoding))
+    document = read_tokens(file, **tagged.layout(format, token_column, tag_column, encoding))
     found = tagger.predict_stream(document.sentences)
     if scores:
         _print_stream(found, scores)
@@ -437,20 +387,6 @@ def predict(
         sys.stdout.buffer.write(data)
     else:
         print(os.fsdecode(data), end="")
-
-
-def _text(file: str) -> Iterator[str]:
-    """The lines of a text.
-
-    Raises:
-        InputError: it cannot be read, or has no sentence.
-    """
-    is_empty = True
-    for line in (line.text for line in lines.read([file])) if file == "-" else corpora.lines(file):
-        is_empty = is_empty and not line.strip()
-        yield line
-    if is_empty:
-        raise InputError(f"{'standard input' if file == '-' else file}: no sentence in it")
 
 
 def _print_stream(found: "Iterable[TaggedTokens]", scores: bool) -> None:
