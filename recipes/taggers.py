@@ -108,7 +108,7 @@ The Groningen Meaning Bank as Kaggle has it (`ner_dataset.csv`; Bos et al.: text
 domain, annotated by machine and corrected in part, "freely available for research purposes"), its
 `geo` as LOC, its `gpe`, `art`, `eve`, `nat` as MISC, its times left out; and WikiGold (Balasuriya
 et al.; Wikipedia), CC BY 4.0. Of each 85 % to train on, 5 % to choose the epoch, 10 % held out,
-drawn by sentence with seed 2018.""",
+drawn by sentence with seed 2018; 1.2 % of those of the GMB stand in its training part too.""",
     ),
 }
 
@@ -129,8 +129,9 @@ Measured with the weights as they are stored. {measure}
 
 ## Data and licences
 
-{data} The weights are
-released under Apache-2.0, as relmo is; no text is contained in them.
+{data}
+
+The weights are released under Apache-2.0, as relmo is; no text is contained in them.
 
 ## What it is bad at
 

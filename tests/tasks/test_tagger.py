@@ -191,6 +191,11 @@ def test_it_is_stored_in_half_the_room_with_its_card(tmp_path: Path):
     assert sizes[1] < 0.6 * sizes[0]
     for name, tensor in again.network.state_dict().items():
         assert tensor.equal(tagger.network.state_dict()[name].half().float())
+    with torch.no_grad():
+        tagger.network.scores.bias.fill_(1e6)
+    with pytest.raises(InputError, match=r"'scores\.bias' holds numbers of up to 1e\+06"):
+        tagger.save(tmp_path / "half", dtype=torch.float16)
+    assert Tagger.load(tmp_path / "half").card == "# Names\n"
 
 
 def test_what_comes_with_relmo_is_found_by_name_unless_a_folder_has_it(

@@ -207,10 +207,9 @@ class Tagger:
         files = TaggerFiles(
             config=self.config, tags=self.tags, scheme=self.scheme, words=self.words,
             elmo=reference, card=self.card,
-            tensors={name: t.detach().to("cpu", dtype)
-                     for name, t in self.network.state_dict().items()},
+            tensors={name: t.detach().cpu() for name, t in self.network.state_dict().items()},
         )  # fmt: skip
-        tagger_files.write(files, checkpoint if source == HERE else None, folder)
+        tagger_files.write(files, checkpoint if source == HERE else None, folder, dtype)
 
     def predict(
         self, sentences: Iterable[Sentence], *, token_budget: int = 4096

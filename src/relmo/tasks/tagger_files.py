@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import torch
 from torch import Tensor
 
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
@@ -121,13 +122,19 @@ def read(folder: Path) -> TaggerFiles:
     )  # fmt: skip
 
 
-def write(files: TaggerFiles, elmo: Checkpoint | None, folder: Path) -> None:
+def write(
+    files: TaggerFiles, elmo: Checkpoint | None, folder: Path, dtype: torch.dtype | None = None
+) -> None:
     """Fill an empty folder.
 
     Args:
         files: the tagger.
         elmo: the biLM, where a copy goes with it.
         folder: the folder.
+        dtype: floating-point type of the tagger's numbers; None: as they are.
+
+    Raises:
+        InputError: a number is too large for `dtype`, or the folder cannot be written.
     """
     values = {
         "format": NAME,
@@ -139,7 +146,7 @@ def write(files: TaggerFiles, elmo: Checkpoint | None, folder: Path) -> None:
     }
     text = json.dumps(values, indent=2) + "\n"
     (folder / CONFIG).write_text(text, encoding="utf-8")
-    relmo_format.write_tensors(files.tensors, folder / MODEL, None, folder)
+    relmo_format.write_tensors(files.tensors, folder / MODEL, dtype, folder)
     if files.words is not None:
         files.words.write(folder / VOCAB)
     if files.card is not None:

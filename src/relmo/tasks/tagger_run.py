@@ -372,7 +372,7 @@ def _sha256(sentences: Sequence[TaggedSentence]) -> str:
 
 def _vectors_sha256(words: Vocabulary, vectors: Tensor) -> str:
     digest = hashlib.sha256(json.dumps(words.words).encode())
-    digest.update(vectors.float().contiguous().numpy().tobytes())
+    digest.update(vectors.float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
