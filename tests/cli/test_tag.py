@@ -77,6 +77,101 @@ def test_no_cache_is_written_where_none_is_wanted(files: Path):
     assert not (files / "home").exists()
 
 
+def test_vectors_of_a_file_are_kept_and_needed_no_more(files: Path):
+    vectors = files / "glove.txt"
+    vectors.write_text("ann 1 2 3\nRome 0 1 0\n")
+    given = (*DATA, "--no-elmo", *QUICK[:-2], "--vectors", "glove.txt")
+    ran = relmo("tag", "train", *given, "--out", "run")
+    assert ran.code == 0, ran.err
+    vectors.unlink()
+    assert "| all |" in relmo("tag", "evaluate", "run", "dev").out
+    assert json.loads((files / "run/best/config.json").read_text())["tagger"]["word_dim"] == 3
+    vectors.write_text("ann 1 2 3\n")
+    wrong = relmo("tag", "train", *given, "--out", "other", "--word-dim", "2")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "width 3, expected 2" in wrong.err
+
+
+@pytest.fixture
+def small(files: Path) -> Path:
+    """A folder with a tagger too."""
+    ran = relmo("tag", "train", *DATA, "--out", "run", "--no-elmo", *QUICK)
+    assert ran.code == 0, ran.err
+    return files
+
+
+def test_errors_are_listed_where_asked(small: Path):
+    plain = relmo("tag", "evaluate", "run", "dev").out
+    listed = relmo("tag", "evaluate", "run", "dev", "--errors", "2").out
+    assert listed.startswith(plain)
+    assert listed.count("\n  true:      ") == listed.count("\n  predicted: ") == 2
+    assert "\n\ndev: line " in listed
+    report = relmo("tag", "evaluate", "run", "dev", "--report", "json", "--errors", "1")
+    (error,) = json.loads(report.out)["errors"]
+    assert error.startswith("dev: line ")
+
+
+def test_columns_and_encodings_are_named(small: Path):
+    rows = [
+        "".join(f"1 {token} x {tag} é\n" for token, tag in zip(s.tokens, s.tags, strict=True))
+        for s in DEV
+    ]
+    (small / "columns").write_text("\n".join(rows), encoding="latin-1")
+    flags = ("--token-column", "1", "--tag-column", "-2", "--encoding", "latin-1")
+    expected = relmo("tag", "evaluate", "run", "dev").out
+    assert relmo("tag", "evaluate", "run", "columns", *flags).out == expected
+    told = relmo("tag", "predict", "run", "columns", *flags, "--scores")
+    assert [tuple(json.loads(line)["tokens"]) for line in told.out.splitlines()] == [
+        s.tokens for s in DEV
+    ]
+    unread = relmo("tag", "evaluate", "run", "columns")
+    assert (unread.code, unread.out) == (2, "")
+    assert "columns: line 1: not utf-8" in unread.err
+    again = relmo("tag", "train", "--train", "columns", "--dev", "columns", *flags,
+                  "--out", "again", "--no-elmo", *QUICK)  # fmt: skip
+    assert again.code == 0, again.err
+    assert "development F1" in again.out
+
+
+def test_a_text_is_tagged_while_it_is_read_and_as_a_whole_file_is(small: Path):
+    text = "Ann saw\n\n  the cat in Rome .\n"
+    (small / "text").write_text(text)
+    streamed = relmo("tag", "predict", "run", "text", "--format", "text")
+    assert (streamed.code, streamed.err) == (0, "")
+    whole = relmo("tag", "predict", "run", "text", "--format", "text", "--encoding", "utf-8")
+    assert streamed.out == whole.out
+    (small / "empty").write_text("\n")
+    for file in ("empty", "-"):
+        ran = relmo("tag", "predict", "run", file, "--format", "text")
+        assert ran.code == 2
+        assert "no sentence in it" in ran.err
+
+
+TEXTS = {
+    "conll": "Ann O\nsaw O\n",
+    "conllu": "1\tAnn\t_\tX\t_\t_\t_\t_\t_\t_\n2\tsaw\t_\tX\t_\t_\t_\t_\t_\t_\n\n",
+    "csv": "Sentence #,Word,Tag\nSentence: 1,Ann,O\n,saw,O\n",
+    "jsonl": '{"tokens": ["Ann", "saw"]}\n',
+    "text": "Ann saw\n",
+}
+
+
+@pytest.mark.parametrize("format", TEXTS)
+def test_each_format_is_read_from_standard_input(small: Path, format: str):
+    (small / "file").write_text(TEXTS[format])
+    told = relmo("tag", "predict", "run", "-", "--format", format, stdin=TEXTS[format])
+    assert told.code == 0, told.err
+    assert told.out
+    assert told.out == relmo("tag", "predict", "run", "file", "--format", format).out
+    scored = relmo("tag", "predict", "run", "-", "--scores", "--format", format,
+                   stdin=TEXTS[format])  # fmt: skip
+    (line,) = scored.out.splitlines()
+    found = json.loads(line)
+    assert found["tokens"] == ["Ann", "saw"]
+    assert len(found["tags"]) == len(found["scores"]) == 2
+    assert isinstance(found["spans"], list)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -111,6 +111,12 @@ def test_a_file_that_is_missing_is_named(folder: Path, name: str):
         Tagger.load(folder)
 
 
+def test_a_card_that_is_no_text_is_an_error(folder: Path):
+    (folder / "README.md").write_bytes(b"# caf\xe9")
+    with pytest.raises(FormatError, match=r"README\.md: is not UTF-8 at byte 5"):
+        Tagger.load(folder)
+
+
 def test_a_folder_that_is_no_tagger_is_said_to_be_none(tmp_path: Path):
     with pytest.raises(InputError, match="is not a folder"):
         Tagger.load(tmp_path / "nothing")

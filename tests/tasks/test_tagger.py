@@ -1,5 +1,8 @@
 """A tagger in use: what it gives depends on the sentence alone, and survives a folder."""
 
+import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ import torch
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.model import BOX, load
 from relmo.tasks.evaluation import evaluate
-from relmo.tasks.tagger import TaggedTokens, Tagger
+from relmo.tasks.tagger import SHIPPED, TaggedTokens, Tagger
 from relmo.tasks.tagger_data import allowed_steps
 from relmo.tasks.tagger_model import TaggerNetwork
 from tests.helpers import tiny_elmo
@@ -56,6 +59,23 @@ def test_order_and_batch_change_nothing(run: Path):
     assert together == tagger.predict(TOKENS)
 
 
+def test_a_stream_is_tagged_as_a_list_and_is_not_run_through_first(run: Path):
+    tagger = Tagger.load(run)
+    taken = 0
+
+    def endless() -> Iterator[list[str]]:
+        nonlocal taken
+        while True:
+            yield TOKENS[taken % len(TOKENS)]
+            taken += 1
+
+    found = list(islice(tagger.predict_stream(endless(), token_budget=8), 40))
+    assert_same(found, [tagger.predict(TOKENS)[k % len(TOKENS)] for k in range(40)])
+    assert taken < 40 + 16 * 8
+    with pytest.raises(InputError, match="one string"):
+        tagger.predict_stream("Ann saw Rome")
+
+
 def test_empty_sentences_have_no_tags(run: Path):
     tagger = Tagger.load(run)
     assert tagger.predict([]) == []
@@ -71,6 +91,9 @@ def test_spans_have_offsets_and_the_score_of_their_least_certain_tag():
         scores=(0.9, 0.8, 0.5, 0.7), scheme="BIO",
     )  # fmt: skip
     assert tagged.spans == [("LOC", 1, 3, 0.5), ("PER", 3, 4, 0.7)]
+    assert json.loads(json.dumps(tagged.to_dict()))["spans"][0] == {
+        "label": "LOC", "start": 1, "end": 3, "score": 0.5,
+    }  # fmt: skip
 
 
 def test_scores_are_probabilities_and_sum_to_1_over_the_tags():
@@ -155,6 +178,43 @@ def test_a_model_that_is_gone_or_another_is_an_error(tmp_path: Path):
         Tagger.load(tmp_path / "tagger")
     found = Tagger.load(tmp_path / "tagger", elmo=tiny_elmo()).predict(TOKENS)
     assert found == tagger.predict(TOKENS)
+
+
+def test_it_is_stored_in_half_the_room_with_its_card(tmp_path: Path):
+    tagger = new(char_dim=4)
+    tagger.card = "# Names\n"
+    for name, dtype in (("whole", None), ("half", torch.float16)):
+        tagger.save(tmp_path / name, dtype=dtype)
+    again = Tagger.load(tmp_path / "half")
+    assert again.card == "# Names\n"
+    sizes = [(tmp_path / n / "tagger.safetensors").stat().st_size for n in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    for name, tensor in again.network.state_dict().items():
+        assert tensor.equal(tagger.network.state_dict()[name].half().float())
+    with torch.no_grad():
+        tagger.network.scores.bias.fill_(1e6)
+    with pytest.raises(InputError, match=r"'scores\.bias' holds numbers of up to 1e\+06"):
+        tagger.save(tmp_path / "half", dtype=torch.float16)
+    assert Tagger.load(tmp_path / "half").card == "# Names\n"
+
+
+def test_what_comes_with_relmo_is_found_by_name_unless_a_folder_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    sizes = [path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()]
+    assert sum(sizes) < 5e6
+    tagger = Tagger.load("pos")
+    assert tagger.card is not None
+    assert "CC BY-SA 4.0" in tagger.card
+    (found,) = tagger.predict(["She read the old books ."])
+    assert found.tags == ("PRON", "VERB", "DET", "ADJ", "NOUN", "PUNCT")
+    (found,) = Tagger.load("ner").predict(["John lives in New York ."])
+    assert [span[:3] for span in found.spans] == [("PER", 0, 1), ("LOC", 3, 5)]
+    new().save("pos")
+    assert Tagger.load("pos").tags == TAGS
+    with pytest.raises(InputError, match=r"'no-such' is not a folder.*pos"):
+        Tagger.load("no-such")
 
 
 def test_a_network_and_a_model_that_do_not_go_together_are_an_error():

@@ -12,7 +12,7 @@ import torch
 from relmo.errors import ConfigError, InputError, TrainingError
 from relmo.tasks.tagger import Tagger
 from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_data import epoch_batches
+from relmo.tasks.tagger_data import epoch_batches, word_vectors
 from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.tagger_run import TaggerData, TaggingRun
 from relmo.text.vocab import Vocabulary
@@ -108,6 +108,38 @@ def test_a_tagger_without_a_model_reads_words_and_characters(tmp_path: Path):
     assert "ann" in tagger.words
     assert result.best is not None
     assert tagger.predict([["Unseen"]])[0].tags
+
+
+def test_given_word_vectors_stay_as_they_are(tmp_path: Path):
+    vectors = torch.arange(12.0).reshape(4, 3) / 10
+    given = data(elmo=None, vectors=(Vocabulary(["ann", "Rome", "cat", "unseen"]), vectors))
+    shape = config(elmo=False, word_dim=3)
+    trained(tmp_path / "run", given, shape)
+    tagger = Tagger.load(tmp_path / "run")
+    rows, words = tagger.network.words, tagger.words
+    assert words is not None
+    assert rows is not None
+    assert rows[words.ids(["ann", "Rome", "cat", "unseen"])].equal(vectors)
+    ann, lower, other, another = tagger.predict([["Ann"], ["ann"], ["new"], ["other"]])
+    assert ann.scores == lower.scores != other.scores == another.scores
+    in_parts(tmp_path / "parts", 2, 99, given=given, shape=shape)
+    assert_same_run(tmp_path / "parts", tmp_path / "run")
+    changed = data(elmo=None, vectors=(given.vectors[0], vectors + 1))
+    with pytest.raises(ConfigError, match="vectors: expected"):
+        trained(tmp_path / "run", changed, shape, resume=True)
+
+
+def test_vectors_of_a_file_are_those_of_the_words_of_the_data(tmp_path: Path):
+    path = tmp_path / "glove.txt"
+    path.write_text("rome 1 2\nAnn 3 4\nelsewhere 5 6\nnew 7 8\n")
+    words, vectors = word_vectors(path, [*TRAIN, sentence(["New"], ["O"])])
+    assert words.words == ("Ann", "new", "rome")
+    assert vectors.tolist() == [[3, 4], [7, 8], [1, 2]]
+    with pytest.raises(InputError, match=r"glove\.txt.*width 2, expected 3"):
+        word_vectors(path, TRAIN, 3)
+    path.write_text("elsewhere 5 6\n")
+    with pytest.raises(InputError, match=r"glove\.txt: has none of the \d+ words of the data"):
+        word_vectors(path, TRAIN)
 
 
 def test_given_word_vectors_are_where_it_starts():

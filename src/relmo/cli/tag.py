@@ -5,23 +5,24 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from relmo.cli import given as models
-from relmo.cli import runs
+from relmo.cli import runs, tagged
 from relmo.cli.words import in_bytes, some
 from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
     from relmo.tasks.evaluation import Scores
     from relmo.tasks.layer_cache import CacheProgress
-    from relmo.tasks.tagger import Tagger
+    from relmo.tasks.tagger import TaggedTokens, Tagger
     from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
     from relmo.text.tagged import TaggedSentence
     from relmo.train.loop import Result
@@ -36,16 +37,6 @@ tag = typer.Typer(
 )
 
 
-class FileFormat(StrEnum):
-    """Of files with tags."""
-
-    conll = "conll"
-    conllu = "conllu"
-    csv = "csv"
-    jsonl = "jsonl"
-    text = "text"
-
-
 class Report(StrEnum):
     """How scores are printed."""
 
@@ -53,12 +44,13 @@ class Report(StrEnum):
     json = "json"
 
 
-Format = Annotated[
-    FileFormat | None,
-    typer.Option(help="Of the files.", show_default="as their names and first lines say"),
-]
 Folder = Annotated[
-    Path, typer.Argument(metavar="DIR", help="A tagger or its run.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="DIR|NAME",
+        help="A tagger or its run, or one that comes with relmo: pos, ner.",
+        show_default=False,
+    ),
 ]
 
 
@@ -78,7 +70,10 @@ def train(  # noqa: PLR0913 - each is a flag
         str | None,
         typer.Option(metavar="FILE", help="Others, for the score at the end.", show_default="none"),
     ] = None,
-    format: Format = None,
+    format: tagged.Format = None,
+    token_column: tagged.TokenColumn = None,
+    tag_column: tagged.TagColumn = None,
+    encoding: tagged.Encoding = None,
     epochs: Annotated[
         int, typer.Option(metavar="N", help="Times through the sentences at most.")
     ] = 20,
@@ -135,8 +130,21 @@ def train(  # noqa: PLR0913 - each is a flag
         typer.Option(metavar="N", help="Width of a character CNN of its own; 0: it has none."),
     ] = 64,
     word_dim: Annotated[
-        int, typer.Option(metavar="N", help="Width of word vectors of its own; 0: it has none.")
-    ] = 64,
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Width of word vectors of its own; 0: it has none.",
+            show_default="64, or that of --vectors",
+        ),
+    ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Word vectors of word2vec or GloVe for the words of the files, kept as they are.",
+            show_default="learned",
+        ),
+    ] = None,
     lstm_dim: Annotated[
         int, typer.Option(metavar="N", help="Width of each direction of its LSTMs.")
     ] = 128,
@@ -170,11 +178,16 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.text.tagged import read_tagged
 
+    given["word_dim"] = 64 if word_dim is None else word_dim
     config, training = _settings(given)
-    kind = _kind(format)
-    parts = [
-        None if file is None else read_tagged(file, format=kind) for file in (train, dev, test)
-    ]
+    layout = tagged.layout(format, token_column, tag_column, encoding)
+    parts = [None if file is None else read_tagged(file, **layout) for file in (train, dev, test)]
+    if vectors is not None:
+        from relmo.tasks.tagger_data import word_vectors
+
+        sentences = chain.from_iterable(part or [] for part in parts)
+        given["vectors"] = word_vectors(vectors, sentences, word_dim)
+        config = replace(config, word_dim=given["vectors"][1].shape[1])
     numbers = [seed] if seeds is None else _seeds(seeds)
     found: dict[int, list[float]] = {}
     for number in numbers:
@@ -208,6 +221,7 @@ def _train(
         dev=dev,
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
         cache=None if given["cache"] == "none" else cache,
+        vectors=given["vectors"],
     )
     with runs.stop_on_signals() as received, runs.display() as show:
         result = train_tagger(
@@ -220,7 +234,7 @@ def _train(
     assert result.best is not None  # the last step is always validated
     scores = [100 - result.best]
     if test is not None:
-        tested = _scores(Tagger.load(out, device=given["device"]), test)
+        tested, _ = _scores(Tagger.load(out, device=given["device"]), test)
         print(f"test: precision {tested.precision:.2f}, recall {tested.recall:.2f}, "
               f"F1 {tested.f1:.2f}")  # fmt: skip
         scores.append(tested.f1)
@@ -235,10 +249,6 @@ def _settings(given: dict[str, Any]) -> "tuple[TaggerConfig, TaggerTraining]":
         for kind in (TaggerConfig, TaggerTraining)
     )
     return TaggerConfig(**config), TaggerTraining(**training)
-
-
-def _kind(format: FileFormat | None) -> Any:
-    return None if format is None else format.value
 
 
 def _seeds(text: str) -> list[int]:
@@ -275,15 +285,19 @@ def _telling() -> "Callable[[CacheProgress], None]":
     return tell
 
 
-def _scores(tagger: "Tagger", sentences: "list[TaggedSentence]") -> "Scores":
-    from relmo.tasks.evaluation import evaluate
+def _scores(
+    tagger: "Tagger", sentences: "list[TaggedSentence]", n_errors: int = 0
+) -> "tuple[Scores, list[str]]":
+    """With the first of the sentences that are not right."""
+    from relmo.tasks.evaluation import errors, evaluate
 
     predicted = tagger.tag(sentences)
-    return evaluate([s.tags for s in sentences], predicted, tagger.scheme)
+    scores = evaluate([s.tags for s in sentences], predicted, tagger.scheme)
+    return scores, list(islice(errors(sentences, predicted, tagger.scheme), n_errors))
 
 
 @tag.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913 - each is a flag
     folder: Folder,
     file: Annotated[
         str,
@@ -294,7 +308,16 @@ def evaluate(
         ),
     ],
     report: Annotated[Report, typer.Option(help="How the scores are printed.")] = Report.markdown,
-    format: Format = None,
+    errors: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Print the first N sentences that are not right, spans marked."
+        ),
+    ] = 0,
+    format: tagged.Format = None,
+    token_column: tagged.TokenColumn = None,
+    tag_column: tagged.TagColumn = None,
+    encoding: tagged.Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print how well a tagger finds the tags of FILE: precision, recall and F1 in percent.
@@ -305,12 +328,16 @@ def evaluate(
     from relmo.tasks.tagger import Tagger
     from relmo.text.tagged import read_tagged
 
-    sentences = read_tagged(file, format=_kind(format))
-    scores = _scores(Tagger.load(folder, device=runs.device(device)), sentences)
+    sentences = read_tagged(file, **tagged.layout(format, token_column, tag_column, encoding))
+    tagger = Tagger.load(folder, device=runs.device(device))
+    scores, wrong = _scores(tagger, sentences, errors)
     if report is Report.json:
-        print(json.dumps(scores.to_dict(), indent=2, ensure_ascii=False))
+        listed = {"errors": wrong} if errors else {}
+        print(json.dumps({**scores.to_dict(), **listed}, indent=2, ensure_ascii=False))
     else:
         print(scores.to_markdown(), end="")
+        for sentence in wrong:
+            print(f"\n{sentence}")
 
 
 @tag.command()
@@ -324,19 +351,49 @@ def predict(
             show_default=False,
         ),
     ],
-    format: Format = None,
+    scores: Annotated[
+        bool,
+        typer.Option(
+            "--scores",
+            help="Print an object a line instead: tokens, tags, their probabilities, and spans.",
+        ),
+    ] = False,
+    format: tagged.Format = None,
+    token_column: tagged.TokenColumn = None,
+    tag_column: tagged.TagColumn = None,
+    encoding: tagged.Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
-    """Print FILE with the tags that a tagger gives it, in its own format."""
+    """Print FILE with the tags that a tagger gives it, in its own format.
+
+    With --format text a file in UTF-8 may be of any length, and is tagged while it is read.
+    """
     from relmo.tasks.tagger import Tagger
     from relmo.text.tagged import read_tokens
 
-    document = read_tokens(file, format=_kind(format))
     tagger = Tagger.load(folder, device=runs.device(device))
-    tags = [sentence.tags for sentence in tagger.predict(document.sentences)]
+    if format is tagged.FileFormat.text and encoding is None and ".zip" not in file.lower():
+        _print_stream(tagger.predict_stream(tagged.text(file)), scores)
+        return
+    document = read_tokens(file, **tagged.layout(format, token_column, tag_column, encoding))
+    found = tagger.predict_stream(document.sentences)
+    if scores:
+        _print_stream(found, scores)
+        return
+    tags = [sentence.tags for sentence in found]
     sys.stdout.flush()
     data = document.with_tags(tags)
     if hasattr(sys.stdout, "buffer"):
         sys.stdout.buffer.write(data)
     else:
         print(os.fsdecode(data), end="")
+
+
+def _print_stream(found: "Iterable[TaggedTokens]", scores: bool) -> None:
+    """As objects, or in columns with blank lines between sentences."""
+    for sentence in found:
+        if not scores:
+            pairs = zip(sentence.tokens, sentence.tags, strict=True)
+            print("".join(f"{token}\t{tag}\n" for token, tag in pairs))
+        elif sentence.tokens:
+            print(json.dumps(sentence.to_dict(), ensure_ascii=False))

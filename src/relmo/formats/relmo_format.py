@@ -38,7 +38,8 @@ from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
 from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["NAME", "VERSION", "read", "read_tensors", "why_not", "write", "write_tensors"]
+__all__ = ["NAME", "VERSION", "read", "read_card", "read_tensors", "why_not", "write",
+           "write_tensors"]  # fmt: skip
 
 NAME = "relmo"
 VERSION = 1
@@ -99,7 +100,7 @@ def _read(folder: Path) -> Checkpoint:
         lexicon=_read_lexicon(folder / LEXICON, config),
         softmax=softmax,
         mixes=mixes,
-        card=_read_card(folder / CARD) if (folder / CARD).exists() else None,
+        card=read_card(folder),
         format=NAME,
         source=folder,
     )
@@ -210,7 +211,15 @@ def _read_lexicon(path: Path, config: BiLMConfig) -> Lexicon | None:
     return lexicon
 
 
-def _read_card(path: Path) -> str:
+def read_card(folder: Path) -> str | None:
+    """What the README.md of a folder says, None where there is none.
+
+    Raises:
+        InputError, FormatError: it cannot be read, or is not UTF-8.
+    """
+    path = folder / CARD
+    if not path.exists():
+        return None
     with _checks.readable(f"{NAME}: {path}"):
         data = path.read_bytes()
     try:

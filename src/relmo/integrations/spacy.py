@@ -15,22 +15,20 @@ A doc that is pickled keeps all of this. `doc.to_bytes`, and so `nlp.pipe` with 
 keeps `doc.tensor` but no hooks, which spaCy warns of (W109; `exclude=["user_hooks"]` says that it
 is known): `token.vector` is then the tensor's row unless the pipeline has static vectors too.
 
-spaCy is imported here alone, but for the tokenizers in `relmo.text.tokenizers`.
+Taggers are a component too: `relmo.integrations.spacy_tagger`.
 """
 
-import json
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Self, no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
 import numpy.typing as npt
 
-from relmo.errors import FormatError, InputError, MissingExtraError
+from relmo.errors import MissingExtraError
 from relmo.integrations._models import embed_rows, shared, width
+from relmo.integrations._spacy_component import Component, sentence_rows
 from relmo.model import Elmo
 
 try:
@@ -42,7 +40,6 @@ except ImportError as error:
 __all__ = ["ElmoComponent", "make_relmo"]
 
 Array = npt.NDArray[np.float32]
-_SETTINGS = "relmo.json"
 
 
 @Language.factory(
@@ -73,7 +70,7 @@ def make_relmo(
     return ElmoComponent(model, layers=layers, device=device)
 
 
-class ElmoComponent:
+class ElmoComponent(Component):
     """Gives a doc its vectors; only the model's name is saved with a pipeline.
 
     Args:
@@ -85,73 +82,14 @@ class ElmoComponent:
         InputError, FormatError: no such model, or a setting is impossible.
     """
 
+    _name = "relmo"
+
     def __init__(
         self, model: str | Path | None = None, *, layers: Any = "average", device: str = "cpu"
     ) -> None:
-        self._settings = {
-            "model": None if model is None else os.fspath(model),
-            "layers": layers,
-            "device": device,
-        }
+        name = None if model is None else os.fspath(model)
+        super().__init__(model=name, layers=layers, device=device)
         embed_rows(self._elmo(), [], layers)  # says now what cannot be
-
-    def __call__(self, doc: Doc) -> Doc:
-        """Set the vectors of one doc."""
-        self._annotate([doc])
-        return doc
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Set the vectors of many docs, lazily; sentences of a batch are computed together.
-
-        Args:
-            stream: docs.
-            batch_size: docs held at a time.
-        """
-        docs = iter(stream)
-        while batch := list(islice(docs, batch_size)):
-            self._annotate(batch)
-            yield from batch
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """The settings, the model's name among them; `exclude` is for spaCy."""
-        return json.dumps(self._settings).encode()
-
-    def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> Self:
-        """Take the settings of `to_bytes`.
-
-        Raises:
-            FormatError: the bytes are no such settings.
-            InputError: the model that they name is not there.
-        """
-        try:
-            settings = json.loads(data)
-        except ValueError as error:
-            raise FormatError(f"spaCy component relmo: {error}") from error
-        expected = sorted(self._settings)
-        if not isinstance(settings, dict) or sorted(settings) != expected:
-            raise FormatError(
-                f"spaCy component relmo: expected settings {expected}, got {settings!r:.120}"
-            )
-        ElmoComponent.__init__(self, **settings)
-        return self
-
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the settings into a folder; `exclude` is for spaCy."""
-        Path(path).mkdir(parents=True, exist_ok=True)
-        (Path(path) / _SETTINGS).write_bytes(self.to_bytes())
-
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
-        """Take the settings of `to_disk`.
-
-        Raises:
-            FormatError, InputError: see `from_bytes`.
-        """
-        file = Path(path) / _SETTINGS
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise InputError(f"'{file}' cannot be read: {error.strerror}") from error
-        return self.from_bytes(data)
 
     def _elmo(self) -> Elmo:
         return shared(self._settings["model"], self._settings["device"])
@@ -162,7 +100,7 @@ class ElmoComponent:
         pieces = [
             _Piece(tensor, rows, [doc[row].text for row in rows])
             for doc, tensor in zip(docs, tensors, strict=True)
-            for rows in _sentences(doc)
+            for rows in sentence_rows(doc)
         ]
         stream = embed_rows(elmo, (piece.tokens for piece in pieces), layers)
         for piece, vectors in zip(pieces, stream, strict=True):
@@ -184,14 +122,6 @@ class _Piece:
     tensor: Array
     rows: list[int]
     tokens: list[str]
-
-
-def _sentences(doc: Doc) -> Iterator[list[int]]:
-    """Positions of the tokens of each sentence, without white space."""
-    for sentence in doc.sents if doc.has_annotation("SENT_START") else [doc]:
-        rows = [token.i for token in sentence if not token.is_space]
-        if rows:
-            yield rows
 
 
 # Functions of the module, for docs are pickled with their hooks.

@@ -1,6 +1,6 @@
 """Tagger, the façade: sentences in, tags and spans out.
 
-    tagger = Tagger.load("ner")
+    tagger = Tagger.load("ner")  # one that comes with relmo, or a folder
     for sentence in tagger.predict(["John lives in New York ."]):
         print(sentence.spans)
 
@@ -9,10 +9,10 @@ Peters et al. 2018, section 3.2: see `relmo.tasks.tagger_model` for the network,
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -32,7 +32,11 @@ from relmo.text.tagged import TaggedSentence
 from relmo.text.vocab import Vocabulary
 from relmo.train.folder import BEST, LAST
 
-__all__ = ["ScoredSpan", "TaggedTokens", "Tagger"]
+__all__ = ["SHIPPED", "ScoredSpan", "TaggedTokens", "Tagger"]
+
+SHIPPED = Path(__file__).parents[1] / "taggers"
+"""The folder of the taggers that come with the package, each by its name."""
+_TOGETHER = 16  # times the budget of tokens: of these sentences those of like length go together
 
 
 class ScoredSpan(NamedTuple):
@@ -67,6 +71,15 @@ class TaggedTokens:
             for label, start, end in spans(self.tags, self.scheme)
         ]
 
+    def to_dict(self) -> dict[str, Any]:
+        """As `relmo tag predict --scores` prints it."""
+        return {
+            "tokens": self.tokens,
+            "tags": self.tags,
+            "scores": self.scores,
+            "spans": [span._asdict() for span in self.spans],
+        }
+
 
 class Tagger:
     """A trained tagger, with the biLM under it.
@@ -79,6 +92,7 @@ class Tagger:
         elmo: the biLM, where the network reads one.
         elmo_source: where it came from: "box", "here" (it belongs to the tagger, such as one that
             was fine-tuned) or its path; None: as the biLM says itself.
+        card: what its data, their licences and its scores are, in Markdown.
     """
 
     def __init__(
@@ -90,12 +104,14 @@ class Tagger:
         words: Vocabulary | None = None,
         elmo: Elmo | None = None,
         elmo_source: str | None = None,
+        card: str | None = None,
     ) -> None:
         if (elmo is None) == network.config.elmo:
             raise ConfigError(f"Tagger: a network with elmo={network.config.elmo} and "
                               f"{'no' if elmo is None else 'a'} biLM")  # fmt: skip
         self.network = network.eval()
         self.tags, self.scheme, self.words, self.elmo = tags, scheme, words, elmo
+        self.card = card
         self._elmo_source = _source(elmo) if elmo_source is None and elmo else elmo_source
         self.allowed = allowed_steps(tags, scheme) if network.config.constrained else None
 
@@ -123,7 +139,9 @@ class Tagger:
         """Load a tagger.
 
         Args:
-            folder: of a tagger, or of a training run, of which the best tagger is taken.
+            folder: of a tagger, or of a training run, of which the best tagger is taken; or, where
+                there is none, the name of one that comes with relmo: "pos" (the universal parts of
+                speech) or "ner" (PER, ORG, LOC, MISC), both for English.
             elmo: the biLM it was trained on; None: the one that its folder names.
             device: where it shall compute, such as "cpu" or "cuda".
 
@@ -142,31 +160,40 @@ class Tagger:
             elmo = elmo.to(device)
         return cls(
             files.network().to(device), files.tags, files.scheme, words=files.words, elmo=elmo,
-            elmo_source=None if files.elmo is None else files.elmo.source,
+            elmo_source=None if files.elmo is None else files.elmo.source, card=files.card,
         )  # fmt: skip
 
     def save(
-        self, folder: str | os.PathLike[str], *, copy_elmo: bool = False, overwrite: bool = False
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        dtype: torch.dtype | None = None,
+        copy_elmo: bool = False,
+        overwrite: bool = False,
     ) -> None:
         """Write the tagger; the folder appears whole or not at all.
 
         Args:
             folder: where; nothing, an empty folder or an earlier tagger may be there.
+            dtype: floating-point type of the stored numbers, such as torch.float16; None: as they
+                are.
             copy_elmo: put the biLM beside it, so that the folder is all that is needed.
             overwrite: replace any other folder too, with everything in it.
 
         Raises:
-            InputError: another folder is there and `overwrite` is not given, or it cannot be
-                written.
+            InputError: another folder is there and `overwrite` is not given, it cannot be written,
+                or a number is too large for `dtype`.
         """
         own = frozenset({tagger_files.CONFIG, tagger_files.MODEL, tagger_files.VOCAB,
-                         tagger_files.ELMO})  # fmt: skip
+                         tagger_files.ELMO, tagger_files.CARD})  # fmt: skip
         with model_folder(
             folder, own=own, why_not=tagger_files.why_not, overwrite=overwrite
         ) as aside:
-            self.write(aside, copy_elmo=copy_elmo)
+            self.write(aside, dtype=dtype, copy_elmo=copy_elmo)
 
-    def write(self, folder: Path, *, copy_elmo: bool = False) -> None:
+    def write(
+        self, folder: Path, *, dtype: torch.dtype | None = None, copy_elmo: bool = False
+    ) -> None:
         """`save` into an empty folder."""
         source = HERE if copy_elmo and self.elmo is not None else self._elmo_source
         checkpoint = reference = None
@@ -179,10 +206,10 @@ class Tagger:
             )  # fmt: skip
         files = TaggerFiles(
             config=self.config, tags=self.tags, scheme=self.scheme, words=self.words,
-            elmo=reference,
+            elmo=reference, card=self.card,
             tensors={name: t.detach().cpu() for name, t in self.network.state_dict().items()},
         )  # fmt: skip
-        tagger_files.write(files, checkpoint if source == HERE else None, folder)
+        tagger_files.write(files, checkpoint if source == HERE else None, folder, dtype)
 
     def predict(
         self, sentences: Iterable[Sentence], *, token_budget: int = 4096
@@ -197,7 +224,36 @@ class Tagger:
             InputError: `sentences` is a single string, a token is not a string or the budget is
                 below 1.
         """
-        tokens = list(tokenised(sentences))
+        return list(self.predict_stream(sentences, token_budget=token_budget))
+
+    def predict_stream(
+        self, sentences: Iterable[Sentence], *, token_budget: int = 4096
+    ) -> Iterator[TaggedTokens]:
+        """Tag sentences lazily, in memory that does not grow with how many there are.
+
+        Args:
+            sentences: as for `predict`.
+            token_budget: tokens computed together; 16 times as many are held.
+
+        Raises:
+            InputError: as `predict` does; what a token is, is said when its turn comes.
+        """
+        return self._predicted(tokenised(sentences), token_budget)
+
+    def _predicted(
+        self, sentences: Iterator[list[str]], token_budget: int
+    ) -> Iterator[TaggedTokens]:
+        held: list[list[str]] = []
+        n_tokens = 0
+        for tokens in sentences:
+            held.append(tokens)
+            n_tokens += len(tokens) + 1  # sentences without tokens take room too
+            if n_tokens >= _TOGETHER * token_budget:
+                yield from self._tagged(held, token_budget)
+                held, n_tokens = [], 0
+        yield from self._tagged(held, token_budget)
+
+    def _tagged(self, tokens: list[list[str]], token_budget: int) -> list[TaggedTokens]:
         layers = None if self.elmo is None else ComputedLayers(self.elmo, tokens)
         encoder = Encoder(self.config, self.words, tokens, layers, self.device)
         found = decoded(self.network, encoder, self.allowed, token_budget)
@@ -220,9 +276,13 @@ class Tagger:
 
 
 def _tagger_folder(folder: Path) -> Path:
-    """The tagger in a folder or in that of a run."""
+    """The tagger in a folder, in that of a run, or of that name."""
+    shipped = SHIPPED / folder
+    if not folder.exists() and len(folder.parts) == 1 and shipped.is_dir():
+        return shipped
     if not folder.is_dir():
-        raise InputError(f"'{folder}' is not a folder; expected a tagger's or a run's")
+        names = " or ".join(sorted(path.name for path in SHIPPED.iterdir()))
+        raise InputError(f"'{folder}' is not a folder; expected a tagger's or a run's, or {names}")
     for found in (folder, folder / BEST, folder / LAST):
         if (found / tagger_files.MODEL).is_file():
             return found

@@ -5,9 +5,10 @@ config.json           {"format": "relmo-tagger", "version": 1, "tagger": {...}, 
                       tags in the order of their numbers, their scheme, and the biLM: its "source"
                       ("box": the model in the box; "here": the folder elmo/; else its path), the
                       "sha256" of its parameters, "n_layers" and "dim"
-tagger.safetensors    every parameter by its name in `TaggerNetwork`
+tagger.safetensors    every parameter by its name in `TaggerNetwork`; half precision allowed
 vocab.txt             the words of its own vectors, or none
 elmo/                 a copy of the biLM in relmo's format, or none
+README.md             the card: data, licences, scores; or none
 """
 
 import json
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import torch
 from torch import Tensor
 
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
@@ -32,6 +34,7 @@ __all__ = ["BOXED", "HERE", "NAME", "ElmoReference", "TaggerFiles", "read", "why
 NAME = "relmo-tagger"
 VERSION = 1
 CONFIG, MODEL, VOCAB, ELMO = "config.json", "tagger.safetensors", "vocab.txt", "elmo"
+CARD = "README.md"
 BOXED, HERE = "box", "here"
 _MOST_BYTES = 2**24  # of config.json
 _MOST_WIDTH = 2**20
@@ -61,6 +64,7 @@ class TaggerFiles:
     words: Vocabulary | None
     elmo: ElmoReference | None
     tensors: dict[str, Tensor]
+    card: str | None = None
 
     def network(self) -> TaggerNetwork:
         """The network, filled."""
@@ -114,16 +118,23 @@ def read(folder: Path) -> TaggerFiles:
     return TaggerFiles(
         config=config, tags=tags, scheme=values["scheme"], words=words, elmo=elmo,
         tensors=relmo_format.read_tensors(folder / MODEL, lambda _: shapes.items()),
+        card=relmo_format.read_card(folder),
     )  # fmt: skip
 
 
-def write(files: TaggerFiles, elmo: Checkpoint | None, folder: Path) -> None:
+def write(
+    files: TaggerFiles, elmo: Checkpoint | None, folder: Path, dtype: torch.dtype | None = None
+) -> None:
     """Fill an empty folder.
 
     Args:
         files: the tagger.
         elmo: the biLM, where a copy goes with it.
         folder: the folder.
+        dtype: floating-point type of the tagger's numbers; None: as they are.
+
+    Raises:
+        InputError: a number is too large for `dtype`, or the folder cannot be written.
     """
     values = {
         "format": NAME,
@@ -135,9 +146,11 @@ def write(files: TaggerFiles, elmo: Checkpoint | None, folder: Path) -> None:
     }
     text = json.dumps(values, indent=2) + "\n"
     (folder / CONFIG).write_text(text, encoding="utf-8")
-    relmo_format.write_tensors(files.tensors, folder / MODEL, None, folder)
+    relmo_format.write_tensors(files.tensors, folder / MODEL, dtype, folder)
     if files.words is not None:
         files.words.write(folder / VOCAB)
+    if files.card is not None:
+        (folder / CARD).write_bytes(files.card.encode("utf-8"))
     if elmo is not None:
         relmo_format.write(elmo, folder / ELMO)
 

@@ -55,7 +55,8 @@ class TaggerData:
     elmo: Elmo | None = None
     """The biLM, where the tagger reads one; fine-tuned, it is changed in place."""
     vectors: tuple[Vocabulary, Tensor] | None = None
-    """Words and their vectors (n_words, word_dim) to start from; None: random ones, learned."""
+    """Words and their vectors (n_words, word_dim), which stay as they are (see
+    `tagger_data.word_vectors`); None: random ones, learned."""
     cache: Path | None = None
     """Folder for the layers of the frozen biLM; None: they are computed in each epoch."""
 
@@ -148,6 +149,7 @@ class TaggingRun:
         network = TaggerNetwork(config, len(self.tags), shape, 0 if words is None else len(words))
         if self.data.vectors is not None and network.words is not None and words is not None:
             _fill(network.words, words, self.data.vectors)
+            network.words.requires_grad_(False)
         self.tagger = Tagger(
             network.to(self.device), self.tags, self.scheme,
             words=words, elmo=elmo, elmo_source=HERE if self._tuned else None,
@@ -176,7 +178,9 @@ class TaggingRun:
 
     def _optimizer(self) -> torch.optim.AdamW:
         network, training = self.tagger.network, self.training
-        groups: list[dict[str, Any]] = [{"params": list(network.parameters()), "share": 1.0}]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in network.parameters() if p.requires_grad], "share": 1.0}
+        ]
         share = training.elmo_learning_rate / training.learning_rate
         groups += [
             {"params": list(tuned.bilm.parameters()), "share": share} for tuned in self._tuned
@@ -296,6 +300,7 @@ class TaggingRun:
             "train": _sha256(self.data.train),
             "dev": _sha256(self.data.dev),
             "elmo": self.elmo_sha256,
+            "vectors": self.data.vectors and _vectors_sha256(*self.data.vectors),
             "torch": str(torch.__version__),
         }
 
@@ -365,9 +370,15 @@ def _sha256(sentences: Sequence[TaggedSentence]) -> str:
     return digest.hexdigest()
 
 
+def _vectors_sha256(words: Vocabulary, vectors: Tensor) -> str:
+    digest = hashlib.sha256(json.dumps(words.words).encode())
+    digest.update(vectors.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _check_continues(started: dict[str, Any], now: dict[str, Any], source: Path) -> None:
     """The run to resume had these settings, data and biLM; only its length may change."""
-    flat = [{**run["config"], **{k: run.get(k) for k in ("train", "dev", "elmo")}}
+    flat = [{**run["config"], **{k: run.get(k) for k in ("train", "dev", "elmo", "vectors")}}
             for run in (started, now)]  # fmt: skip
     for name in sorted(flat[0].keys() | flat[1].keys()):
         before, here = (run.get(name) for run in flat)

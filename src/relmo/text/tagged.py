@@ -159,8 +159,8 @@ def read_tokens(
     Args:
         path: the file, as for `read_tagged`; it need not have tags.
         format: what it is; None: what its name or its first lines say. Words between blanks are
-            columns where each line has one, or ends in a tag such as O or B-LOC; else each line
-            is a sentence.
+            columns where a column is named, each line has one, or ends in a tag such as O or B-LOC;
+            else each line is a sentence.
         token_column: as for `read_tagged`.
         tag_column: the column to write, in place of what stands there; None: a new one.
         encoding: as for `read_tagged`.
@@ -170,7 +170,9 @@ def read_tokens(
         MissingExtraError: an optional library is needed that is not installed.
     """
     source = read_source(path, encoding, latin=(".csv",))
-    layout = _layout(source, format or _format(source, False), token_column, tag_column, False)
+    has_columns = token_column is not None or tag_column is not None
+    known = format or _format(source, has_columns)
+    layout = _layout(source, known, token_column, tag_column, False)
     found = tuple(layout.sentences(source))
     if not found:
         raise _is_empty(source)

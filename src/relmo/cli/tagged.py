@@ -1,0 +1,80 @@
+"""Files of tagged sentences, as commands are given them."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from relmo.cli import lines
+from relmo.errors import InputError
+from relmo.text import corpora
+
+__all__ = ["Encoding", "FileFormat", "Format", "TagColumn", "TokenColumn", "layout",
+           "text"]  # fmt: skip
+
+
+class FileFormat(StrEnum):
+    """Of files with tags."""
+
+    conll = "conll"
+    conllu = "conllu"
+    csv = "csv"
+    jsonl = "jsonl"
+    text = "text"
+
+
+Format = Annotated[
+    FileFormat | None,
+    typer.Option(help="Of the files.", show_default="as their names and first lines say"),
+]
+TokenColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Number from 0, from the end where negative, or name.",
+        show_default="the usual one",
+    ),
+]
+TagColumn = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Likewise, of the tags.", show_default="the usual one"),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Of the files, such as latin-1.", show_default="utf-8, see docs"
+    ),
+]
+
+
+def layout(
+    format: FileFormat | None, token: str | None, tag: str | None, encoding: str | None
+) -> dict[str, Any]:
+    """How files are laid out, as `relmo.text.tagged` takes it."""
+
+    def column(name: str | None) -> int | str | None:
+        if name is None or not name.removeprefix("-").isdecimal():
+            return name
+        return int(name)
+
+    return {
+        "format": None if format is None else format.value,
+        "token_column": column(token),
+        "tag_column": column(tag),
+        "encoding": encoding,
+    }
+
+
+def text(file: str) -> Iterator[str]:
+    """The lines of a text.
+
+    Raises:
+        InputError: it cannot be read, or has no sentence.
+    """
+    is_empty = True
+    for line in (line.text for line in lines.read([file])) if file == "-" else corpora.lines(file):
+        is_empty = is_empty and not line.strip()
+        yield line
+    if is_empty:
+        raise InputError(f"{'standard input' if file == '-' else file}: no sentence in it")
