@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relmo.cli import given
+from relmo.cli.induce import induce
 from relmo.cli.neighbours import neighbours
 from relmo.cli.report import Report
 from relmo.cli.words import some
@@ -28,6 +29,7 @@ senses = typer.Typer(
     help="Tell the senses of a word apart: by WordNet's, by likeness, or without being told any.",
 )
 senses.command()(neighbours)
+senses.command()(induce)
 
 
 @senses.command()
