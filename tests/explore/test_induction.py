@@ -82,8 +82,8 @@ def test_the_map_has_the_vectors_of_its_uses_and_their_clusters_as_labels():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"uses": planted()[:2]}, "2 different uses of 'bank'; 2 clusters take more than that"),
-        ({"k": 9}, "9 different uses of 'bank'; 9 clusters take more"),
+        ({"uses": planted()[:2]}, "different uses of 'bank': 2; 2 clusters take more than 2"),
+        ({"k": 9}, "different uses of 'bank': 9; 9 clusters take more than 9"),
         ({"k": 1}, "at least 2, got 1"),
         ({"layer": 3}, "expected a number below 3, got 3"),
         ({"layer": 0}, "have 1 different vectors, too few for 2 clusters"),

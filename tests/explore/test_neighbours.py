@@ -82,5 +82,5 @@ def test_one_word_has_to_be_in_brackets(sentence):
 
 @pytest.mark.parametrize(("corpus", "n"), [([["no"]], 1), ([], 1), (CORPUS, 0)])
 def test_no_use_and_no_neighbour_are_errors(corpus, n):
-    with pytest.raises(InputError, match="no use of 'play'|at least 1"):
+    with pytest.raises(InputError, match=r"no use of 'play'|at least 1"):
         nearest_uses(tiny_elmo(), USE, corpus, n, is_wanted=looks_for("play"))

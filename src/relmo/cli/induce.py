@@ -1,7 +1,7 @@
 """`relmo senses induce`: the senses of a word, found in a corpus."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,7 @@ import typer
 
 from relmo.cli import corpus as corpora
 from relmo.cli import given, keyword
-from relmo.cli.neighbours import CorpusFiles, Exact, Forms, listed
+from relmo.cli.neighbours import CorpusFiles, listed
 from relmo.cli.report import Report
 from relmo.cli.words import some
 from relmo.errors import InputError
@@ -46,8 +46,14 @@ def induce(  # noqa: PLR0913 - each is a flag
     layer: Annotated[
         int, typer.Option(metavar="N", help="Whose vectors; -1 is the last layer.")
     ] = -1,
-    forms: Forms = None,
-    exact: Exact = False,
+    forms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,C",
+            help="The forms of WORD to look for, as they are typed. Forms tend to become clusters.",
+            show_default="WORD",
+        ),
+    ] = None,
     max_uses: Annotated[
         int, typer.Option(min=3, metavar="N", help="Take the first N uses, no more.")
     ] = 500,
@@ -83,15 +89,15 @@ def induce(  # noqa: PLR0913 - each is a flag
     """
     if not corpus and gold is None:
         raise typer.BadParameter("give one of them", param_hint="--corpus or --gold")
-    text = corpora.read(corpus, field, tokenizer) if corpus else []
+    text: Iterable[list[str]] = corpora.read(corpus, field, tokenizer) if corpus else []
 
     from relmo.explore import induction, page, sense_map, sense_plot  # torch takes a second
 
     if output is not None:
         page.check_path(output)
     wanted = listed(forms)
-    uses = () if gold is None else _known(gold, word, wanted, exact)
-    uses += sense_map.find_uses(word, text, forms=wanted, exact=exact, limit=max_uses)
+    uses = () if gold is None else _known(gold, word, wanted)
+    uses += sense_map.find_uses(word, text, forms=wanted, exact=True, limit=max_uses)
     found = induction.induce(given.load(model), word, uses, k=k, layer=layer, seed=seed)
     for line in _report(found, lines, report):
         print(line)
@@ -100,7 +106,7 @@ def induce(  # noqa: PLR0913 - each is a flag
         sense_plot.draw(found.drawn(draw, seed), output, model=name)
 
 
-def _known(path: Path, word: str, forms: list[str] | None, exact: bool) -> "tuple[Use, ...]":
+def _known(path: Path, word: str, forms: list[str] | None) -> "tuple[Use, ...]":
     """The uses in a file of senses and sentences."""
     from relmo.explore.sense_map import find_uses
     from relmo.text.corpora import lines
@@ -114,7 +120,7 @@ def _known(path: Path, word: str, forms: list[str] | None, exact: bool) -> "tupl
             raise InputError(f"{path}: line {number}: expected a sense, a tab, and a sentence")
         labels.append(columns[0].strip())
         sentences.append(columns[1].split())
-    uses = find_uses(word, sentences, labels, forms=forms, exact=exact)
+    uses = find_uses(word, sentences, labels, forms=forms, exact=True)
     if not uses:
         raise InputError(f"{path}: no use of {word!r}")
     return uses

@@ -1,6 +1,6 @@
 """The senses of a word found without being told any: its uses in clusters. scikit-learn is used.
 
-uses = sense_map.find_uses("bank", Corpus("news.txt"), limit=500)
+uses = sense_map.find_uses("bank", Corpus("news.txt"), exact=True, limit=500)
 found = induction.induce(relmo.load(), "bank", uses)
 found.clusters[0].words, found.clusters[0].uses      # what it is called, and its typical uses
 """
@@ -102,7 +102,8 @@ def induce(
 ) -> Induction:
     """Clusters of the uses: k-means on a layer's vectors of length one.
 
-    The order of the uses changes nothing, and a use that comes twice counts once.
+    The order of the uses changes nothing, and a use that comes twice counts once. Forms of a word
+    (Bank, banks) tend to become clusters: give the uses of one.
 
     Args:
         elmo: the model; with a softmax, its substitutes name the clusters.
@@ -128,7 +129,8 @@ def induce(
     uses = [known[place] for place in sorted(known)]
     if len(uses) < (k or 2) + 1:
         raise InputError(
-            f"induce: {len(uses)} different uses of {word!r}; {k or 2} clusters take more than that"
+            f"induce: different uses of {word!r}: {len(uses)}; {k or 2} clusters take more than "
+            f"{k or 2}"
         )
     vectors = vectors_of(elmo, uses)  # (n_layers, uses, dim)
     unit = _unit(vectors[layer])

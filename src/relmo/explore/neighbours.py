@@ -138,10 +138,11 @@ def nearest_words(
         without: a word that is not to be among them, in whatever case.
     """
     cosines = (_unit(vectors) @ _unit(vector)).astype(np.float64).round(_DECIMALS)
+    is_known = (vectors != 0).any(axis=1)
     known = [
         Word(word, cosine)
-        for word, cosine, is_known in zip(words, cosines.tolist(), vectors.any(axis=1), strict=True)
-        if is_known and word.lower() != without.lower()
+        for word, cosine, has_vector in zip(words, cosines.tolist(), is_known.tolist(), strict=True)
+        if has_vector and word.lower() != without.lower()
     ]
     return sorted(known, key=lambda word: (-word.cosine, word.text))[:n]
 
