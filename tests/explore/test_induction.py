@@ -1,7 +1,10 @@
+import importlib
+import sys
+
 import numpy as np
 import pytest
 
-from relmo.errors import InputError
+from relmo.errors import InputError, MissingExtraError
 from relmo.explore import induction
 from relmo.explore.induction import induce
 from relmo.explore.sense_map import Use
@@ -93,3 +96,10 @@ def test_what_cannot_be_clustered_is_an_error_that_says_why(arguments, expected)
     given = {"uses": planted(), **arguments}
     with pytest.raises(InputError, match=expected):
         induce(tiny_elmo(), "bank", given.pop("uses"), **given)
+
+
+def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    monkeypatch.delitem(sys.modules, "relmo.explore.induction")
+    with pytest.raises(MissingExtraError, match=r"relmo\[sklearn\]"):
+        importlib.import_module("relmo.explore.induction")
