@@ -33,6 +33,7 @@ __all__ = [
     "Scores",
     "Substitutes",
     "Surprisal",
+    "bracketed",
 ]
 
 Context = Literal["fresh", "carried"]
@@ -278,7 +279,7 @@ class NextWords:
     @torch.no_grad()
     def _substitutes(self, batch: list[list[str]], n: int, without: list[int]) -> list[Substitutes]:
         """Of sentences of falling length, each with one token in brackets."""
-        places = [_places(sentence)[0] for sentence in batch]
+        places = [bracketed(sentence)[0] for sentence in batch]
         starts = np.cumsum([0, *(len(sentence) for sentence in batch[:-1])])
         rows = torch.from_numpy(starts + places).to(self.elmo.device)
         sides = (self._parts(contexts[rows]) for contexts in self._contexts(batch))
@@ -344,7 +345,7 @@ class NextWords:
         return np.array([t not in self.vocab or t == UNK_TOKEN for t in sentence], np.bool_)
 
 
-def _places(sentence: Sequence[str]) -> list[int]:
+def bracketed(sentence: Sequence[str]) -> list[int]:
     """Where a token stands in brackets."""
     return [
         place
@@ -354,9 +355,9 @@ def _places(sentence: Sequence[str]) -> list[int]:
 
 
 def _checked(sentence: list[str], number: int) -> list[str]:
-    if len(_places(sentence)) != 1:
+    if len(bracketed(sentence)) != 1:
         raise InputError(
             f"sentence {number}: expected one word in brackets, such as [bank], with spaces around "
-            f"it, got {len(_places(sentence))} in {' '.join(sentence)!r:.200}"
+            f"it, got {len(bracketed(sentence))} in {' '.join(sentence)!r:.200}"
         )
     return sentence

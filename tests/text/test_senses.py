@@ -39,8 +39,8 @@ XML = """\
 KEYS = "d000.s000.t000 mental_image%1:09:00:: picture%1:09:00::\n"
 
 
-def word(start: int, stop: int, lemma: str, pos: str, *keys: str) -> SenseWord:
-    return SenseWord(start=start, stop=stop, lexeme=Lexeme(lemma, pos), keys=keys)
+def word(start: int, stop: int, lemma: str, pos: str, *keys: str, name: str = "") -> SenseWord:
+    return SenseWord(start=start, stop=stop, lexeme=Lexeme(lemma, pos), keys=keys, name=name)
 
 
 SENTENCE = SenseSentence(
@@ -83,9 +83,16 @@ def test_xml_is_joined_with_its_keys(tmp_path):
     (found,) = read(xml(tmp_path))
     assert found == SenseSentence(
         tokens=("The", "mental", "image", "&"),
-        words=(word(1, 3, "mental_image", "n", "mental_image%1:09:00::", "picture%1:09:00::"),),
+        words=(word(1, 3, "mental_image", "n", *KEYS.split()[1:], name="d000.s000.t000"),),
         document="d000",
     )
+
+
+def test_xml_without_keys_has_the_lexemes_of_its_attributes(tmp_path):
+    (found,) = read(xml(tmp_path, keys="no keys"), has_keys=False)
+    assert found.words == (word(1, 3, "mental_image", "n", name="d000.s000.t000"),)
+    with pytest.raises(InputError, match=r"a.data.xml: line 6: an instance without keys needs id"):
+        list(read(xml(tmp_path, XML.replace('pos="NOUN"', 'pos="X"')), has_keys=False))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from relmo.cli.models import models
 from relmo.cli.perplexity import perplexity
 from relmo.cli.plot import plot
 from relmo.cli.probe import probe
+from relmo.cli.senses import senses
 from relmo.cli.substitutes import substitutes
 from relmo.cli.surprisal import surprisal
 from relmo.cli.tag import tag
@@ -48,6 +49,7 @@ app.command()(surprisal)
 app.command()(substitutes)
 app.command()(probe)
 app.add_typer(tag, name="tag")
+app.add_typer(senses, name="senses")
 
 
 def _print_version(wanted: bool) -> bool:

@@ -4,13 +4,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relmo.cli import given
+from relmo.cli.report import Report
 from relmo.cli.words import some
 from relmo.errors import InputError
 
@@ -27,14 +27,6 @@ _DATA = {
     "senses_test": "wsd/raganato/Evaluation_Datasets/ALL/ALL.data.xml",
 }
 """In the folder that RELMO_DATA names."""
-
-
-class Report(StrEnum):
-    """How the table is printed."""
-
-    text = "text"
-    json = "json"
-    markdown = "markdown"
 
 
 def probe(  # noqa: PLR0913 - each is a flag

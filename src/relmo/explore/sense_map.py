@@ -8,7 +8,7 @@ relmo.explore.sense_plot.draw(drawn, "work.png")
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -24,9 +24,11 @@ __all__ = [
     "compute",
     "find_uses",
     "inflections",
+    "looks_for",
     "of_vectors",
     "principal_plane",
     "silhouette",
+    "vectors_of",
 ]
 
 Array = npt.NDArray[np.floating[Any]]
@@ -112,6 +114,17 @@ def inflections(word: str) -> frozenset[str]:
     return frozenset(forms)
 
 
+def looks_for(
+    word: str, *, forms: Iterable[str] | None = None, exact: bool = False
+) -> Callable[[str], bool]:
+    """Whether a token is a form of the word; see `find_uses`."""
+    if exact:
+        as_typed = frozenset(forms) if forms is not None else frozenset([word])
+        return as_typed.__contains__
+    wanted = frozenset(map(str.lower, forms)) if forms is not None else inflections(word)
+    return lambda token: _bare(token) in wanted
+
+
 def find_uses(
     word: str,
     sentences: Iterable[Sequence[str]],
@@ -135,16 +148,13 @@ def find_uses(
     Raises:
         InputError: `labels` ends before or after `sentences`.
     """
-    if exact:
-        wanted = frozenset(forms) if forms is not None else frozenset([word])
-    else:
-        wanted = frozenset(map(str.lower, forms)) if forms is not None else inflections(word)
+    is_wanted = looks_for(word, forms=forms, exact=exact)
     uses: list[Use] = []
     for tokens, label in _paired(sentences, labels):
         uses += [
             Use(tokens=tuple(tokens), position=position, label=label)
             for position, token in enumerate(tokens)
-            if (token if exact else _bare(token)) in wanted
+            if is_wanted(token)
         ]
         if limit is not None and len(uses) >= limit:
             return tuple(uses[:limit])
@@ -165,6 +175,16 @@ def compute(elmo: Embedder, word: str, uses: Sequence[Use]) -> SenseMap:
     if len(uses) < 2:
         found = "no use" if not uses else f"one use ({' '.join(uses[0].tokens)!r})"
         raise InputError(f"map: {found} of {word!r} in the sentences; a map needs two or more")
+    return of_vectors(word, uses, list(vectors_of(elmo, uses)))
+
+
+def vectors_of(elmo: Embedder, uses: Sequence[Use]) -> Array:
+    """The vectors of the uses, (n_layers, uses, dim); each sentence is computed once.
+
+    Args:
+        elmo: the model.
+        uses: at least one.
+    """
     sentences = list(dict.fromkeys(use.tokens for use in uses))
     rows: dict[tuple[tuple[str, ...], int], Array] = {}
     embedded = elmo.embed_stream(sentences, layers="all")
@@ -173,8 +193,7 @@ def compute(elmo: Embedder, word: str, uses: Sequence[Use]) -> SenseMap:
         for position in range(len(tokens)):
             if (tokens, position) in wanted:
                 rows[tokens, position] = layers[:, position].copy()
-    stacked = np.stack([rows[use.tokens, use.position] for use in uses], axis=1)  # (L, uses, dim)
-    return of_vectors(word, uses, list(stacked))
+    return np.stack([rows[use.tokens, use.position] for use in uses], axis=1)
 
 
 def of_vectors(word: str, uses: Sequence[Use], layers: Sequence[Array]) -> SenseMap:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import tee
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,7 +19,16 @@ from relmo._typing import Float
 from relmo.model import Elmo
 from relmo.text.senses import Lexeme, SenseSentence, SenseWord
 
-__all__ = ["SenseAverages", "SenseScore", "Vectors", "evaluate", "word_vectors"]
+__all__ = [
+    "Answers",
+    "SenseAverages",
+    "SenseScore",
+    "Vectors",
+    "answers",
+    "evaluate",
+    "scores",
+    "word_vectors",
+]
 
 _SAME = 1e-5  # of a cosine: sums of thousands in single precision are no nearer
 Vectors = Float[np.ndarray[Any, Any], "layers dim"]
@@ -60,6 +69,19 @@ class SenseAverages:
         self._sums: dict[str, Vectors] = {}
         self._counts: dict[Lexeme, Counter[str]] = {}
 
+    @classmethod
+    def of(
+        cls,
+        sums: Mapping[str, Vectors],
+        counts: Mapping[Lexeme, Mapping[str, int]],
+        dictionary: Mapping[Lexeme, Sequence[str]] | None = None,
+    ) -> Self:
+        """Averages that were learned before, of their `sums` and `counts`."""
+        averages = cls(dictionary)
+        averages._sums = dict(sums)
+        averages._counts = {lexeme: Counter(of_keys) for lexeme, of_keys in counts.items()}
+        return averages
+
     def add(self, uses: Iterable[tuple[SenseWord, Vectors]]) -> int:
         """Count uses in: each for all of its word's keys.
 
@@ -79,6 +101,16 @@ class SenseAverages:
                 else:
                     self._sums[key] = vectors.astype(np.float32)
         return n
+
+    @property
+    def sums(self) -> Mapping[str, Vectors]:
+        """The sum of the vectors of each sense's uses."""
+        return self._sums
+
+    @property
+    def counts(self) -> Mapping[Lexeme, Mapping[str, int]]:
+        """How often each lexeme was seen with each of its senses."""
+        return self._counts
 
     @property
     def n_senses(self) -> int:
@@ -125,10 +157,55 @@ class SenseScore:
     n_right: int
 
     @property
+    def precision(self) -> float:
+        """Share of the answers that are right, from 0 to 1."""
+        return self.n_right / self.n_answered if self.n_answered else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Share of the words that got a right answer."""
+        return self.n_right / self.n_words if self.n_words else 0.0
+
+    @property
     def f1(self) -> float:
-        """Harmonic mean of precision (over answers) and recall (over words), from 0 to 1."""
+        """Harmonic mean of precision and recall."""
         total = self.n_words + self.n_answered
         return 2 * self.n_right / total if total else 0.0
+
+
+Answers = tuple[SenseWord, Sequence[str | None]]
+"""A word, and sense keys for it; None: no answer."""
+
+
+def answers(
+    averages: SenseAverages, uses: Iterable[tuple[SenseWord, Vectors]]
+) -> Iterator[Answers]:
+    """The sense of each word: by each layer's vectors, and at the end the first sense.
+
+    Args:
+        averages: what has been learned.
+        uses: words and their vectors, (layers, dim).
+    """
+    for word, vectors in uses:
+        first = averages.first(word.lexeme)
+        yield word, [*averages.nearest(word.lexeme, vectors), first]
+
+
+def scores(answered: Iterable[Answers]) -> list[SenseScore]:
+    """How many words got a right sense, for each of their answers."""
+    columns: list[list[tuple[SenseWord, str | None]]] = []
+    for word, keys in answered:
+        columns = columns or [[] for _ in keys]
+        for column, key in zip(columns, keys, strict=True):
+            column.append((word, key))
+    return [
+        SenseScore(
+            n_words=len(column),
+            n_answered=sum(key is not None for _, key in column),
+            n_right=sum(key in word.keys for word, key in column),
+        )
+        for column in columns
+    ]
 
 
 def evaluate(
@@ -138,22 +215,7 @@ def evaluate(
 
     Args:
         averages: what has been learned.
-        uses: tagged words and their vectors, (layers, dim).
+        uses: tagged words and their vectors, (layers, dim); at least one.
     """
-    given: list[tuple[SenseWord, Sequence[str | None]]] = [
-        (word, [*averages.nearest(word.lexeme, vectors), averages.first(word.lexeme)])
-        for word, vectors in uses
-    ]
-    n_columns = len(given[0][1]) if given else 1
-    *layers, first = (
-        _score([(word, answers[column]) for word, answers in given]) for column in range(n_columns)
-    )
+    *layers, first = scores(answers(averages, uses))
     return layers, first
-
-
-def _score(answers: Sequence[tuple[SenseWord, str | None]]) -> SenseScore:
-    return SenseScore(
-        n_words=len(answers),
-        n_answered=sum(answer is not None for _, answer in answers),
-        n_right=sum(answer in word.keys for word, answer in answers),
-    )

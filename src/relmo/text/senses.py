@@ -12,7 +12,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.parsers import expat
@@ -21,9 +21,10 @@ from relmo.errors import InputError
 from relmo.text.corpora import MAX_LINE_BYTES, PathLike, lines
 from relmo.text.places import expand
 
-__all__ = ["Lexeme", "SenseSentence", "SenseWord", "lexeme_of", "read"]
+__all__ = ["Lexeme", "SenseSentence", "SenseWord", "keys_path", "lexeme_of", "read"]
 
 _XML, _KEYS = ".data.xml", ".gold.key.txt"
+_POS = {"NOUN": "n", "VERB": "v", "ADJ": "a", "ADV": "r"}
 _KEY = re.compile(r"(?P<lemma>[^%\s]+)%(?P<kind>[1-5]):\d\d:\d\d:[^:\s]*:(\d\d)?")
 _WORD = re.compile(r"<(?P<name>wf|punc)(?P<attributes>[^>]*)>(?P<text>[^<>]*)</(?P=name)>")
 _ATTRIBUTE = re.compile(r"""(\w+)=(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
@@ -53,7 +54,10 @@ class SenseWord:
     """The token after its last one."""
     lexeme: Lexeme
     keys: tuple[str, ...]
-    """Sense keys, such as `play%1:10:01::`; more than one where any of them is right."""
+    """Sense keys, such as `play%1:10:01::`; more than one where any of them is right. None where
+    they are not known."""
+    name: str = ""
+    """Of the word in a file of keys; SemCor's have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +85,20 @@ def lexeme_of(key: str) -> Lexeme:
     return Lexeme(found["lemma"].lower(), "nvara"[int(found["kind"]) - 1])
 
 
-def read(path: PathLike) -> Iterator[SenseSentence]:
+def keys_path(path: Path) -> Path:
+    """The file of keys that belongs to a file NAME.data.xml."""
+    return path.with_name(path.name.removesuffix(_XML) + _KEYS)
+
+
+def read(path: PathLike, *, has_keys: bool = True) -> Iterator[SenseSentence]:
     """The sentences of a corpus, in the order of its files.
 
     Args:
         path: a name that ends in .data.xml, with its keys in .gold.key.txt beside it (the layout
             of Raganato's evaluation sets); else SemCor: a .tar, .tar.gz or .tar.xz of its files,
             their folder, or one of them.
+        has_keys: whether NAME.data.xml has its keys beside it; else words have none, and lexemes
+            are as its attributes lemma and pos say.
 
     Raises:
         InputError: there is no such file, it cannot be read, or is none of these; it names file
@@ -95,7 +106,7 @@ def read(path: PathLike) -> Iterator[SenseSentence]:
     """
     path = Path(path)
     if path.name.endswith(_XML):
-        return _of_xml(path, path.with_name(path.name.removesuffix(_XML) + _KEYS))
+        return _of_xml(path, keys_path(path) if has_keys else None)
     if re.search(r"\.(tar(\.\w+)?|tgz|txz)$", path.name):
         return _of_tar(path)
     return (found for file in expand([path]) for found in _of_semcor(lines(file), str(file)))
@@ -194,13 +205,14 @@ def _word(start: int, stop: int, keys: tuple[str, ...]) -> SenseWord:
 # --- XML: <sentence> of <wf> and <instance id="...">, and keys: `id key key` a line ---------------
 
 
-def _of_xml(path: Path, keys_path: Path) -> Iterator[SenseSentence]:
-    reader = _Reader(path, _keys(keys_path))
+def _of_xml(path: Path, keys: Path | None) -> Iterator[SenseSentence]:
+    reader = _Reader(path, None if keys is None else _keys(keys))
     for line in lines(path):
         reader.feed(line + "\n")
         yield from reader.take()
     reader.feed("", is_end=True)
-    reader.check(keys_path)
+    if keys is not None:
+        reader.check(keys)
 
 
 def _keys(path: Path) -> dict[str, tuple[str, ...]]:
@@ -222,13 +234,13 @@ def _keys(path: Path) -> dict[str, tuple[str, ...]]:
 class _Reader:
     """Sentences out of XML that is fed line by line; no entity is expanded, nothing else opened."""
 
-    def __init__(self, path: Path, keys: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, path: Path, keys: Mapping[str, tuple[str, ...]] | None) -> None:
         self._path, self._keys = path, keys
         self._done: list[SenseSentence] = []
         self._tokens: list[str] = []
         self._words: list[SenseWord] = []
         self._text: list[str] | None = None  # of the word that is being read
-        self._id: str | None = None
+        self._instance: SenseWord | None = None
         self._document = ""
         self._n_read = 0
         self._parser = expat.ParserCreate()
@@ -251,11 +263,11 @@ class _Reader:
         done, self._done = self._done, []
         return done
 
-    def check(self, keys_path: Path) -> None:
+    def check(self, keys: Path) -> None:
         """At the end: every key is of a word that was there."""
-        if self._n_read != len(self._keys):
+        if self._keys is not None and self._n_read != len(self._keys):
             raise InputError(
-                f"{keys_path}: {len(self._keys)} words have keys, but {self._path.name} has "
+                f"{keys}: {len(self._keys)} words have keys, but {self._path.name} has "
                 f"{self._n_read} instances"
             )
 
@@ -269,12 +281,26 @@ class _Reader:
         elif name == "sentence":
             self._tokens, self._words = [], []
         elif name in ("wf", "instance"):
-            self._text, self._id = [], attributes.get("id") if name == "instance" else None
-            if name == "instance" and self._id not in self._keys:
-                raise InputError(f"{self._where}: instance {self._id} has no key")
+            self._text = []
+            self._instance = self._of_instance(attributes) if name == "instance" else None
         elif name != "corpus":
             raise InputError(f"{self._where}: <{name}>: expected <text>, <sentence>, <wf> or "
                              "<instance>")  # fmt: skip
+
+    def _of_instance(self, attributes: Mapping[str, str]) -> SenseWord:
+        """The word, but for its place."""
+        name = attributes.get("id", "")
+        if self._keys is not None:
+            if name not in self._keys:
+                raise InputError(f"{self._where}: instance {name} has no key")
+            return replace(_word(0, 1, self._keys[name]), name=name)
+        lemma, pos = attributes.get("lemma", "").lower(), _POS.get(attributes.get("pos", ""))
+        if not name or not lemma or pos is None:
+            raise InputError(
+                f"{self._where}: an instance without keys needs id, lemma and pos (one of "
+                f"{', '.join(_POS)}), got {dict(attributes)}"
+            )
+        return SenseWord(start=0, stop=1, lexeme=Lexeme(lemma, pos), keys=(), name=name)
 
     def _characters(self, text: str) -> None:
         if self._text is not None:
@@ -284,11 +310,10 @@ class _Reader:
         if name in ("wf", "instance"):
             start = len(self._tokens)
             self._tokens += "".join(self._text or ()).split() or ["_"]
-            if self._id is not None:
-                keys = self._keys[self._id]
-                self._words.append(_word(start, len(self._tokens), keys))
+            if self._instance is not None:
+                self._words.append(replace(self._instance, start=start, stop=len(self._tokens)))
                 self._n_read += 1
-            self._text = self._id = None
+            self._text = self._instance = None
         elif name == "sentence":
             self._done.append(
                 SenseSentence(
