@@ -69,7 +69,7 @@ def trained(
     *,
     last: bool = False,
 ) -> Run:
-    """Train a tagger, and score it on the test data.
+    """Train a tagger, going on where it was stopped, and score it on the test data.
 
     Args:
         name: of the table's row.
@@ -81,7 +81,7 @@ def trained(
         last: take it as it is after the last epoch, not after the one best on `data.dev`.
     """
     start, start_cpu = time.perf_counter(), time.process_time()
-    result = train_tagger(data, out, config, training)
+    result = train_tagger(data, out, config, training, resume=True)
     tagger = Tagger.load(out / "last" if last else out, elmo=data.elmo if config.elmo else None)
     scores = evaluate([s.tags for s in test], tagger.tag(test), tagger.scheme)
     return Run(

@@ -13,7 +13,6 @@ from relmo.tasks.tagger import Tagger
 from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
 from relmo.text.splits import split
 from relmo.text.tagged import TaggedSentence, read_tagged
-from relmo.train.config import TrainConfig
 
 TINY = TaggerConfig(lstm_dim=4, char_dim=4, word_dim=4)
 TRAINING = TaggerTraining(epochs=2, patience=0)
@@ -53,12 +52,9 @@ def test_tweets_are_parted_as_distributed_or_mixed(data):
 
 def test_each_kind_of_tagger_is_trained_on_tweets_and_scored(data, tmp_path, monkeypatch):
     monkeypatch.setattr(twitter_ner, "CONFIG", TINY)
-    monkeypatch.setattr(
-        twitter_ner, "TUNING", TrainConfig(batch_tokens=40, warmup_steps=1, valid_tokens=20)
-    )
     parts = twitter_ner.tweets(data, "mixed")
     found = twitter_ner.runs(
-        parts, ["box", "none"], [1, 2], tmp_path / "out", tmp_path / "layers", training=TRAINING
+        parts, ["box", "none"], [1, 2], tmp_path / "out", tmp_path / "layers", TRAINING
     )
     assert [run.name for run in found] == [
         twitter_ner.RUNS[k] for k in ("box", "none") for _ in "12"
