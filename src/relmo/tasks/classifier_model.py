@@ -49,8 +49,9 @@ class ClassifierNetwork(TokenNetwork):
     def __init__(
         self, config: ClassifierConfig, n_labels: int, elmo: tuple[int, int], n_words: int
     ) -> None:
-        self._layers = config.mixed(elmo[0]) if config.elmo else slice(0)
-        super().__init__(config, (self._layers.stop - (self._layers.start or 0), elmo[1]), n_words)
+        mixed = config.mixed(elmo[0]) if config.elmo else slice(0, 0)
+        super().__init__(config, (mixed.stop - mixed.start, elmo[1]), n_words)
+        self._mixed_layers = mixed
         self.config = config
         self.pooling: nn.Module
         if config.pooling == "attention":
@@ -60,7 +61,7 @@ class ClassifierNetwork(TokenNetwork):
         self.scores = Projection((4 if config.pairs else 1) * self.width, n_labels)
 
     def _mixed(self, layers: Tensor | None) -> list[Tensor]:
-        return super()._mixed(None if layers is None else layers[:, self._layers])
+        return super()._mixed(None if layers is None else layers[:, self._mixed_layers])
 
     def sentence_vectors(self, inputs: ClassifierInputs) -> Float[Tensor, "n1 width"]:
         """Those of the sentences, and last of one without tokens: zeros."""
