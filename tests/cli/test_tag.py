@@ -178,7 +178,7 @@ def test_each_format_is_read_from_standard_input(small: Path, format: str):
         (("--seeds", "1,1"), "--seeds: expected different whole numbers"),
         (("--output", "hmm"), "--output must be softmax or crf"),
         (("--no-elmo", "--char-dim", "0", "--word-dim", "0"), "needs --char-dim or --word-dim"),
-        (("--no-elmo", "--finetune-elmo"), "--finetune-elmo: the tagger reads no biLM"),
+        (("--no-elmo", "--finetune-elmo"), "--finetune-elmo: the network reads no biLM"),
     ],
 )
 def test_flags_that_cannot_be_are_an_error(files: Path, flags: tuple[str, ...], message: str):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import relmo
+from relmo.cli.classify import classify
 from relmo.cli.convert import convert
 from relmo.cli.embed import embed
 from relmo.cli.finetune import finetune
@@ -50,6 +51,7 @@ app.command()(substitutes)
 app.command()(probe)
 app.add_typer(tag, name="tag")
 app.add_typer(senses, name="senses")
+app.add_typer(classify, name="classify")
 
 
 def _print_version(wanted: bool) -> bool:

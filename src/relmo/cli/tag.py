@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from relmo.text.tagged import TaggedSentence
     from relmo.train.loop import Result
 
-__all__ = ["tag"]
+__all__ = ["Report", "tag", "telling"]
 
 tag = typer.Typer(
     name="tag",
@@ -226,7 +226,7 @@ def _train(
     with runs.stop_on_signals() as received, runs.display() as show:
         result = train_tagger(
             data, out, config, training, resume=given["resume"],
-            should_stop=lambda: bool(received), on_progress=show, on_cache=_telling(),
+            should_stop=lambda: bool(received), on_progress=show, on_cache=telling(),
         )  # fmt: skip
     print(_closing(result, out))
     if result.stopped:
@@ -268,7 +268,7 @@ def _closing(result: "Result", out: Path) -> str:
     return line
 
 
-def _telling() -> "Callable[[CacheProgress], None]":
+def telling() -> "Callable[[CacheProgress], None]":
     """Says on standard error what is written to the cache: its size before, then how far it is."""
     said = 0.0
 

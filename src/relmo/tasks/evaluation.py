@@ -21,7 +21,7 @@ from relmo.errors import InputError
 from relmo.text.spans import Scheme, Span, detect, spans
 from relmo.text.tagged import TaggedSentence
 
-__all__ = ["Score", "Scores", "errors", "evaluate"]
+__all__ = ["Score", "Scores", "confusion_of", "errors", "evaluate", "markdown_table", "percent"]
 
 _OUTSIDE = "O"
 Tags = Sequence[Sequence[str]]
@@ -38,17 +38,17 @@ class Score:
     @property
     def precision(self) -> float:
         """Percent of the predicted ones that are right; 0 where none is predicted."""
-        return _percent(self.n_right, self.n_predicted)
+        return percent(self.n_right, self.n_predicted)
 
     @property
     def recall(self) -> float:
         """Percent of the true ones that are predicted; 0 where there is none."""
-        return _percent(self.n_right, self.n_true)
+        return percent(self.n_right, self.n_true)
 
     @property
     def f1(self) -> float:
         """Harmonic mean of the two, in percent; 0 where both are."""
-        return _percent(2 * self.n_right, self.n_true + self.n_predicted)
+        return percent(2 * self.n_right, self.n_true + self.n_predicted)
 
     def to_dict(self) -> dict[str, Any]:
         """What a report in JSON holds."""
@@ -77,7 +77,7 @@ class Scores(Score):
     @property
     def accuracy(self) -> float:
         """Percent of the tokens whose tag is right."""
-        return _percent(self.n_right_tokens, self.n_tokens)
+        return percent(self.n_right_tokens, self.n_tokens)
 
     def to_dict(self) -> dict[str, Any]:
         """What a report in JSON holds; precision, recall, F1 and accuracy in percent."""
@@ -104,8 +104,8 @@ class Scores(Score):
             (name, *(f"{row.get(label, 0):,}" for label in labels))
             for name, row in self.confusion.items()
         ]
-        confusion = _table(("true \\ predicted", *labels), counts)
-        return f"{_table(head, rows)}\n{accuracy}\n\n{confusion}"
+        confusion = markdown_table(("true \\ predicted", *labels), counts)
+        return f"{markdown_table(head, rows)}\n{accuracy}\n\n{confusion}"
 
 
 def evaluate(true: Tags, predicted: Tags, scheme: Scheme | None = None) -> Scores:
@@ -148,7 +148,7 @@ def evaluate(true: Tags, predicted: Tags, scheme: Scheme | None = None) -> Score
             )
             for label in sorted({*counts["true"], *counts["predicted"]})
         },
-        confusion=_confusion(pairs),
+        confusion=confusion_of(pairs),
         n_tokens=pairs.total(),
         n_right_tokens=n_right_tokens,
     )
@@ -202,7 +202,8 @@ def _check(true: Tags, predicted: Tags) -> None:
             )
 
 
-def _percent(part: int, whole: int) -> float:
+def percent(part: int, whole: int) -> float:
+    """Of the whole; 0 where there is nothing."""
     return 100 * part / whole if whole else 0.0
 
 
@@ -214,7 +215,8 @@ def _labels(found: Sequence[Span], n: int) -> list[str]:
     return labels
 
 
-def _confusion(pairs: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+def confusion_of(pairs: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Numbers by the true and the predicted label, out of those of such pairs."""
     labels = sorted({*chain.from_iterable(pairs)})
     return {
         true: {found: pairs[true, found] for found in labels if pairs[true, found]}
@@ -233,7 +235,7 @@ def _marked(tokens: Sequence[str], found: Sequence[Span]) -> str:
     return " ".join([*pieces, *tokens[end:]])
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, its first column of words and the others of numbers."""
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     escaped = ((cell.replace("|", "\\|") for cell in line) for line in lines)

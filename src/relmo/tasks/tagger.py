@@ -16,21 +16,20 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
-from relmo.errors import ConfigError, FormatError, InputError
+from relmo.errors import ConfigError, InputError
 from relmo.formats._write import model_folder
-from relmo.formats.verify import parameters_sha256
-from relmo.model import BOX, Elmo, load
-from relmo.tasks import tagger_files
+from relmo.model import Elmo
+from relmo.tasks import tagger_files, task_files
 from relmo.tasks.layer_cache import ComputedLayers
 from relmo.tasks.tagger_config import TaggerConfig
 from relmo.tasks.tagger_data import Encoder, allowed_steps, decoded, tag_ids
-from relmo.tasks.tagger_files import BOXED, HERE, ElmoReference, TaggerFiles
+from relmo.tasks.tagger_files import TaggerFiles
 from relmo.tasks.tagger_model import TaggerNetwork
+from relmo.tasks.task_files import HERE, ElmoReference, referred_elmo, trained_folder
 from relmo.text.sentences import Sentence, tokenised
 from relmo.text.spans import Scheme, spans
 from relmo.text.tagged import TaggedSentence
 from relmo.text.vocab import Vocabulary
-from relmo.train.folder import BEST, LAST
 
 __all__ = ["SHIPPED", "ScoredSpan", "TaggedTokens", "Tagger"]
 
@@ -112,7 +111,9 @@ class Tagger:
         self.network = network.eval()
         self.tags, self.scheme, self.words, self.elmo = tags, scheme, words, elmo
         self.card = card
-        self._elmo_source = _source(elmo) if elmo_source is None and elmo else elmo_source
+        self._elmo_source = (
+            task_files.elmo_source(elmo) if elmo_source is None and elmo else elmo_source
+        )
         self.allowed = allowed_steps(tags, scheme) if network.config.constrained else None
 
     @property
@@ -155,9 +156,7 @@ class Tagger:
         if files.elmo is None:
             elmo = None
         else:
-            elmo = _loaded(files.elmo, folder) if elmo is None else elmo
-            _check_elmo(elmo, files.elmo, folder)
-            elmo = elmo.to(device)
+            elmo = referred_elmo(files.elmo, folder, elmo).to(device)
         return cls(
             files.network().to(device), files.tags, files.scheme, words=files.words, elmo=elmo,
             elmo_source=None if files.elmo is None else files.elmo.source, card=files.card,
@@ -184,8 +183,15 @@ class Tagger:
             InputError: another folder is there and `overwrite` is not given, it cannot be written,
                 or a number is too large for `dtype`.
         """
-        own = frozenset({tagger_files.CONFIG, tagger_files.MODEL, tagger_files.VOCAB,
-                         tagger_files.ELMO, tagger_files.CARD})  # fmt: skip
+        own = frozenset(
+            {
+                task_files.CONFIG,
+                tagger_files.MODEL,
+                task_files.VOCAB,
+                task_files.ELMO,
+                tagger_files.CARD,
+            }
+        )
         with model_folder(
             folder, own=own, why_not=tagger_files.why_not, overwrite=overwrite
         ) as aside:
@@ -200,10 +206,7 @@ class Tagger:
         if self.elmo is not None:
             assert source is not None
             checkpoint = self.elmo.checkpoint()
-            reference = ElmoReference(
-                source=source, sha256=parameters_sha256(checkpoint),
-                n_layers=self.elmo.n_layers, dim=self.elmo.dim,
-            )  # fmt: skip
+            reference = ElmoReference.of(self.elmo, source)
         files = TaggerFiles(
             config=self.config, tags=self.tags, scheme=self.scheme, words=self.words,
             elmo=reference, card=self.card,
@@ -283,46 +286,4 @@ def _tagger_folder(folder: Path) -> Path:
     if not folder.is_dir():
         names = " or ".join(sorted(path.name for path in SHIPPED.iterdir()))
         raise InputError(f"'{folder}' is not a folder; expected a tagger's or a run's, or {names}")
-    for found in (folder, folder / BEST, folder / LAST):
-        if (found / tagger_files.MODEL).is_file():
-            return found
-    runs = sorted(path.parent for path in folder.glob(f"*/{BEST}/{tagger_files.MODEL}"))
-    if runs:
-        raise InputError(f"{folder}: holds {len(runs)} runs; give one, such as '{runs[0].parent}'")
-    why_not = tagger_files.why_not(folder) or f"it has no {tagger_files.MODEL}"
-    raise FormatError(f"'{folder}' is no tagger: {why_not}")
-
-
-def _source(elmo: Elmo) -> str:
-    """How a tagger names a biLM."""
-    if elmo.checkpoint_info is None:
-        return HERE
-    source = elmo.checkpoint_info.source.resolve()
-    return BOXED if source == BOX.resolve() else str(source)
-
-
-def _loaded(reference: ElmoReference, folder: Path) -> Elmo:
-    if reference.source == BOXED:
-        return load()
-    if reference.source == HERE:
-        return load(folder / tagger_files.ELMO)
-    path = Path(reference.source)
-    if not path.exists():
-        raise InputError(
-            f"{folder}: the biLM it was trained on is no longer at '{path}'; give it as elmo="
-        )
-    return load(path)
-
-
-def _check_elmo(elmo: Elmo, expected: ElmoReference, folder: Path) -> None:
-    found = parameters_sha256(elmo.checkpoint())
-    if found != expected.sha256:
-        raise FormatError(
-            f"{folder}: was trained on a biLM of sha256 {expected.sha256:.12}..., got one of "
-            f"{found:.12}...: {elmo!r}"
-        )
-    if (elmo.n_layers, elmo.dim) != (expected.n_layers, expected.dim):
-        raise FormatError(
-            f"{folder}: says of its biLM {expected.n_layers} layers of {expected.dim}, it has "
-            f"{elmo.n_layers} of {elmo.dim}"
-        )
+    return trained_folder(folder, tagger_files.MODEL, "tagger", tagger_files.why_not)

@@ -1,160 +1,33 @@
 """What a tagger is and how it is trained: typed, frozen, written into its folder."""
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
 
 from relmo.errors import ConfigError
+from relmo.tasks.settings import TaskTraining, TokenConfig
 
 __all__ = ["TaggerConfig", "TaggerTraining"]
 
-_T = TypeVar("_T", bound="TaggerConfig | TaggerTraining")
-_MOST = 2**16  # of a width: what no tagger needs
-
 
 @dataclass(frozen=True, kw_only=True)
-class TaggerConfig:
+class TaggerConfig(TokenConfig):
     """The shape of a tagger's network."""
 
-    elmo: bool = True
-    """Whether it reads a mix of a biLM's layers."""
     n_mixtures: int = 1
     """1: a mix at the input; 2: another one beside the output of the LSTMs (section 3.2)."""
-    char_dim: int = 64
-    """Width of its own character CNN; 0: it has none."""
-    word_dim: int = 64
-    """Width of its own word vectors; 0: it has none."""
-    lstm_dim: int = 128
-    """Width of each direction of each biLSTM layer."""
-    n_layers: int = 2
-    """BiLSTM layers; from the second on, each layer's output is added to that of the one before."""
     output: str = "crf"
     """"softmax" or "crf": each tag by itself, or a chain of them (`relmo.nn.crf`)."""
     constrained: bool = True
     """Whether tags that the scheme does not allow after each other are never predicted."""
-    mix_dropout: float = 0.5
-    """Share of each mix's numbers zeroed in training."""
-    dropout: float = 0.5
-    """Share zeroed of each other input of a layer in training."""
 
     def __post_init__(self) -> None:
-        for name, least, most in (
-            ("n_mixtures", 1, 2), ("char_dim", 0, _MOST), ("word_dim", 0, _MOST),
-            ("lstm_dim", 1, _MOST), ("n_layers", 1, 64),
-        ):  # fmt: skip
-            _check_whole(self, name, least, most)
-        for name in ("elmo", "constrained"):
-            if type(getattr(self, name)) is not bool:
-                raise ConfigError(
-                    f"{name!r} is {getattr(self, name)!r:.60}, expected true or false"
-                )
+        TokenConfig.__post_init__(self)
+        self._check_whole("n_layers", 1, 64)
+        self._check_whole("n_mixtures", 1, 2)
+        self._check_bool("constrained")
         if self.output not in ("softmax", "crf"):
             raise ConfigError(f"--output must be softmax or crf, got {self.output!r:.60}")
-        for name in ("mix_dropout", "dropout"):
-            _check_number(self, name, 0, 1, below=True)
-        if self.char_dim % 4:
-            raise ConfigError(f"--char-dim must be a multiple of 4, got {self.char_dim}")
-        if not (self.elmo or self.char_dim or self.word_dim):
-            raise ConfigError("a tagger without a biLM needs --char-dim or --word-dim, or both")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As written to config.json."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: object, source: str = "config.json") -> Self:
-        """The inverse of `to_dict`; ConfigError for anything else."""
-        return _made(cls, values, source)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaggerTraining:
+class TaggerTraining(TaskTraining):
     """How a tagger is trained."""
-
-    epochs: int = 20
-    """Times through the training data, unless it stops earlier; the learning rate falls to 0 at
-    their end."""
-    batch_size: int = 32
-    """Sentences of a step."""
-    learning_rate: float = 2e-3
-    """The highest one, of AdamW."""
-    elmo_learning_rate: float = 1e-4
-    """That of the biLM where it is fine-tuned."""
-    finetune_elmo: bool = False
-    """Whether the biLM learns too."""
-    weight_decay: float = 0.01
-    """Of AdamW."""
-    mix_penalty: float = 1e-3
-    """The paper's lambda: times the squared weights of the mixes it is added to the loss, which
-    draws the mix to the mean of the layers."""
-    clip_norm: float = 1.0
-    """Largest norm of the gradient."""
-    patience: int = 5
-    """Epochs without a better score on the development data after which it stops; 0: never."""
-    min_count: int = 2
-    """Words seen less often in training have no word vector of their own."""
-    seed: int = 1
-    """Decides initial weights, order and dropout."""
-
-    def __post_init__(self) -> None:
-        for name, least, most in (
-            ("epochs", 1, 2**31), ("batch_size", 1, 2**20), ("patience", 0, 2**31),
-            ("min_count", 1, 2**31), ("seed", 0, 2**63 - 1),
-        ):  # fmt: skip
-            _check_whole(self, name, least, most)
-        for name, highest in (("weight_decay", 1), ("mix_penalty", 1e6), ("learning_rate", 1e3),
-                              ("elmo_learning_rate", 1e3), ("clip_norm", 1e30)):  # fmt: skip
-            _check_number(self, name, 0, highest)
-        if self.learning_rate == 0 or self.clip_norm == 0:
-            raise ConfigError("--learning-rate and --clip-norm must be above 0")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As written to run.json."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: object, source: str = "run.json") -> Self:
-        """The inverse of `to_dict`; ConfigError for anything else."""
-        return _made(cls, values, source)
-
-
-def _check_whole(config: object, name: str, least: int, most: int) -> None:
-    value = getattr(config, name)
-    if not least <= value <= most:
-        raise ConfigError(f"{_flag(name)} must be a whole number from {least} to {most}, "
-                          f"got {value!r:.60}")  # fmt: skip
-
-
-def _check_number(
-    config: object, name: str, least: float, most: float, *, below: bool = False
-) -> None:
-    value = getattr(config, name)
-    if not least <= value <= most or (below and value == most):  # NaN is no such number either
-        end = f"below {most:g}" if below else f"{most:g}"
-        raise ConfigError(f"{_flag(name)} must be from {least:g} to {end}, got {value!r:.60}")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _made(cls: type[_T], values: object, source: str) -> _T:
-    """The dataclass of exactly its keys, each of the type that its default has."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{source}: expected an object, got {values!r:.60}")
-    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-    for name in values:
-        if name not in defaults:
-            raise ConfigError(f"{source}: unknown key {name!r:.60}; expected {', '.join(defaults)}")
-    for name, default in defaults.items():
-        if name not in values:
-            raise ConfigError(f"{source}: the key {name!r} is missing")
-        kinds = (int, float) if type(default) is float else (type(default),)
-        if type(values[name]) not in kinds:
-            raise ConfigError(f"{source}: {name!r} is {values[name]!r:.60}, expected a value such "
-                              f"as {default!r}")  # fmt: skip
-    try:
-        return cls(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from None

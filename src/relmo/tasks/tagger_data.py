@@ -10,8 +10,9 @@ from torch import Tensor
 from relmo.errors import InputError
 from relmo.model import packed_index
 from relmo.tasks.layer_cache import LayerSource
-from relmo.tasks.tagger_config import TaggerConfig
-from relmo.tasks.tagger_model import CHARACTERS, TaggerInputs, TaggerNetwork
+from relmo.tasks.settings import TokenConfig
+from relmo.tasks.tagger_model import TaggerNetwork
+from relmo.tasks.token_model import CHARACTERS, TokenInputs
 from relmo.text import batching
 from relmo.text.chars import CharSpace
 from relmo.text.corpora import PathLike
@@ -40,14 +41,14 @@ class Encoder:
 
     def __init__(
         self,
-        config: TaggerConfig,
+        config: TokenConfig,
         words: Vocabulary | None,
         sentences: Sequence[Sequence[str]],
         layers: LayerSource | None,
         device: torch.device,
     ) -> None:
         self.lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
-        self._layers, self._device = layers, device
+        self._layers, self.device = layers, device
         kinds: dict[str, int] = {}
         self._kinds = [
             np.array([kinds.setdefault(token, len(kinds)) for token in sentence], dtype=np.int64)
@@ -56,19 +57,19 @@ class Encoder:
         self._characters = _SPACE.encode(list(kinds)) if config.char_dim else None
         self._words = None if words is None else known_words(words, list(kinds))
 
-    def __call__(self, numbers: Sequence[int]) -> TaggerInputs:
+    def __call__(self, numbers: Sequence[int]) -> TokenInputs:
         """A batch.
 
         Args:
             numbers: of sentences that have tokens, of falling length, at least one.
         """
-        index = packed_index(batching.pack(self.lengths[list(numbers)]), self._device)
+        index = packed_index(batching.pack(self.lengths[list(numbers)]), self.device)
         kinds = np.concatenate([self._kinds[number] for number in numbers])
         characters = own = None
         if self._characters is not None:
             different, own = np.unique(kinds, return_inverse=True)
             characters = self._tensor(self._characters[different].astype(np.int64))
-        return TaggerInputs(
+        return TokenInputs(
             index=index,
             layers=None if self._layers is None else self._layers(numbers),
             characters=characters,
@@ -77,7 +78,7 @@ class Encoder:
         )
 
     def _tensor(self, array: npt.NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
+        return torch.from_numpy(array).to(self.device)
 
     def batches(self, token_budget: int) -> Iterator[list[int]]:
         """Every sentence that has tokens once, by falling length."""

@@ -12,46 +12,36 @@ README.md             the card: data, licences, scores; or none
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from relmo.errors import ConfigError, FormatError, InputError, RelmoError
+from relmo.errors import ConfigError, InputError, RelmoError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import without_memory
 from relmo.tasks.tagger_config import TaggerConfig
 from relmo.tasks.tagger_model import TaggerNetwork
+from relmo.tasks.task_files import (
+    CONFIG,
+    ELMO,
+    VOCAB,
+    ElmoReference,
+    elmo_reference,
+    names,
+    read_object,
+)
 from relmo.text.spans import Scheme
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["BOXED", "HERE", "NAME", "ElmoReference", "TaggerFiles", "read", "why_not", "write"]
+__all__ = ["MODEL", "NAME", "TaggerFiles", "read", "why_not", "write"]
 
 NAME = "relmo-tagger"
 VERSION = 1
-CONFIG, MODEL, VOCAB, ELMO = "config.json", "tagger.safetensors", "vocab.txt", "elmo"
-CARD = "README.md"
-BOXED, HERE = "box", "here"
-_MOST_BYTES = 2**24  # of config.json
-_MOST_WIDTH = 2**20
-
-
-@dataclass(frozen=True, kw_only=True)
-class ElmoReference:
-    """Which biLM a tagger was trained on."""
-
-    source: str
-    """"box", "here" or a path."""
-    sha256: str
-    """Of its parameters, see `relmo.formats.verify.parameters_sha256`."""
-    n_layers: int
-    """The token layer counted."""
-    dim: int
-    """Width of a layer."""
+MODEL, CARD = "tagger.safetensors", "README.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +70,7 @@ def why_not(folder: Path) -> str | None:
     if not (folder / CONFIG).is_file():
         return f"it has no {CONFIG}"
     try:
-        _read_object(folder / CONFIG)
+        read_object(folder / CONFIG, NAME, VERSION)
     except RelmoError as error:
         return str(error)
     return None
@@ -98,17 +88,17 @@ def read(folder: Path) -> TaggerFiles:
         raise InputError(f"{NAME}: '{folder}' is not a folder")
     path = folder / CONFIG
     where = f"{NAME}: {path}"
-    values = _read_object(path)
+    values = read_object(path, NAME, VERSION)
     expected = {"format", "version", "tagger", "tags", "scheme", "elmo"}
     for name in sorted(values.keys() ^ expected):
         problem = "is missing" if name in expected else "is unknown"
         raise ConfigError(f"{where}: the key {name!r} {problem}; expected {', '.join(expected)}")
     config = TaggerConfig.from_dict(values["tagger"], f"{where}: tagger")
-    elmo = _reference(values["elmo"], where)
+    elmo = elmo_reference(values["elmo"], where)
     if (elmo is None) == config.elmo:
         raise ConfigError(f"{where}: 'elmo' is {values['elmo']!r:.60}, but tagger.elmo "
                           f"{str(config.elmo).lower()}")  # fmt: skip
-    tags = _tags(values["tags"], where)
+    tags = names(values["tags"], "tags", where)
     if values["scheme"] not in get_args(Scheme):
         raise ConfigError(f"{where}: 'scheme' is {values['scheme']!r:.60}, expected one of "
                           f"{', '.join(get_args(Scheme))}")  # fmt: skip
@@ -161,49 +151,3 @@ def _unfilled(
     shape = (0, 0) if elmo is None else (elmo.n_layers, elmo.dim)
     with without_memory():
         return TaggerNetwork(config, n_tags, shape, 0 if words is None else len(words))
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """What config.json holds, of this format and version."""
-    where = f"{NAME}: {path}"
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
-    try:
-        values = json.loads(data) if len(data) <= _MOST_BYTES else None
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where}: is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise FormatError(f"{where}: expected a JSON object of at most {_MOST_BYTES} bytes")
-    if values.get("format") != NAME:
-        raise FormatError(f"{where}: 'format' is {values.get('format')!r:.60}, expected {NAME!r}")
-    if values.get("version") != VERSION:
-        raise FormatError(
-            f"{where}: 'version' is {values.get('version')!r:.60}, expected {VERSION}; a newer "
-            "relmo may have written it"
-        )
-    return values
-
-
-def _tags(values: object, where: str) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(tag, str) for tag in values):
-        raise ConfigError(f"{where}: 'tags' is {values!r:.60}, expected a list of strings")
-    if not values or len(set(values)) < len(values):
-        raise ConfigError(f"{where}: 'tags' is {values!r:.60}, expected different ones, at least 1")
-    return tuple(values)
-
-
-def _reference(values: object, where: str) -> ElmoReference | None:
-    if values is None:
-        return None
-    kinds = ElmoReference.__annotations__
-    if not isinstance(values, Mapping) or values.keys() != kinds.keys():
-        raise ConfigError(f"{where}: 'elmo' is {values!r:.60}, expected null or an object of "
-                          f"{', '.join(kinds)}")  # fmt: skip
-    for name, kind in kinds.items():
-        value = values[name]
-        if type(value) is not kind or (kind is int and not 0 < value <= _MOST_WIDTH):
-            raise ConfigError(f"{where}: elmo.{name} is {value!r:.60}, which cannot be")
-    return ElmoReference(**values)

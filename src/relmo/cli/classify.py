@@ -1,0 +1,304 @@
+"""`relmo classify`: sentences, or pairs of them, by labels learned from examples."""
+
+import json
+import statistics
+from dataclasses import fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relmo.cli import given as models
+from relmo.cli import runs
+from relmo.cli.tag import Report, _seeds, telling
+
+if TYPE_CHECKING:
+    from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
+    from relmo.text.labelled import LabelledSentence
+    from relmo.train.loop import Result
+
+__all__ = ["classify"]
+
+classify = typer.Typer(
+    name="classify",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Classify sentences, or pairs of them, by labels learned from examples.",
+)
+
+
+class FileFormat(StrEnum):
+    """Of files with labels."""
+
+    lines = "lines"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    text = "text"
+    datasets = "datasets"
+
+
+Format = Annotated[
+    FileFormat | None,
+    typer.Option(help="Of the files.", show_default="as their names and first lines say"),
+]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A classifier or its run.", show_default=False)
+]
+
+
+@classify.command()
+def train(  # noqa: PLR0913 - each is a flag
+    train: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Sentences or pairs with labels.", show_default=False),
+    ],
+    dev: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE", help="Others, by whose score the best is chosen.", show_default=False
+        ),
+    ],
+    out: runs.Out,
+    test: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Others, for the score at the end.", show_default="none"),
+    ] = None,
+    format: Format = None,
+    epochs: Annotated[
+        int, typer.Option(metavar="N", help="Times through the sentences at most.")
+    ] = 20,
+    patience: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Epochs in a row without a better score that end it; 0: none do."
+        ),
+    ] = 5,
+    seed: runs.Seed = 1,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Several runs, DIR/seed-N each; their mean and deviation are printed.",
+            show_default="one run",
+        ),
+    ] = None,
+    resume: runs.Resume = False,
+    elmo: Annotated[
+        bool, typer.Option("--elmo/--no-elmo", help="Whether it reads the layers of a biLM.")
+    ] = True,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help=models.HELP, show_default="the model in the box"),
+    ] = None,
+    finetune_elmo: Annotated[
+        bool,
+        typer.Option("--finetune-elmo", help="Let the biLM learn too; there is no cache then."),
+    ] = False,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|none",
+            help="Where the layers of the biLM are kept, for later epochs and runs.",
+            show_default="layers in relmo's cache folder",
+        ),
+    ] = None,
+    char_dim: Annotated[
+        int,
+        typer.Option(metavar="N", help="Width of a character CNN of its own; 0: it has none."),
+    ] = 64,
+    word_dim: Annotated[
+        int, typer.Option(metavar="N", help="Width of word vectors of its own; 0: it has none.")
+    ] = 64,
+    lstm_dim: Annotated[
+        int, typer.Option(metavar="N", help="Width of each direction of its LSTMs.")
+    ] = 128,
+    n_layers: Annotated[
+        int, typer.Option(metavar="N", help="Layers of LSTMs; 0: tokens are pooled as they are.")
+    ] = 1,
+    layers: Annotated[
+        str,
+        typer.Option(metavar="mix|N", help="A mix of the biLM's layers, or one of them, from 0."),
+    ] = "mix",
+    pooling: Annotated[
+        str, typer.Option(metavar="max|mean|attention", help="From tokens to their sentence.")
+    ] = "max",
+    dropout: Annotated[
+        float, typer.Option(metavar="X", help="Share zeroed of what layers read.")
+    ] = 0.5,
+    mix_dropout: Annotated[float, typer.Option(metavar="X", help="Share zeroed of a mix.")] = 0.5,
+    mix_penalty: Annotated[
+        float,
+        typer.Option(metavar="X", help="What draws a mix to the mean of the layers (lambda)."),
+    ] = 1e-3,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Sentences of a step.")] = 32,
+    learning_rate: runs.LearningRate = 2e-3,
+    elmo_learning_rate: Annotated[
+        float, typer.Option(metavar="X", help="Of a biLM that learns too.")
+    ] = 1e-4,
+    weight_decay: runs.WeightDecay = 0.01,
+    clip_norm: runs.ClipNorm = 1.0,
+    min_count: Annotated[
+        int, typer.Option(metavar="N", help="Rarer words have no vector of their own.")
+    ] = 2,
+    device: runs.Device = "cpu",
+) -> None:
+    """Train a classifier; it is DIR/best, and what `relmo classify predict DIR` takes.
+
+    It classifies pairs where the files have two sentences an example. Ctrl-C and SIGTERM save
+    first; the same command with --resume then goes on as if nothing had happened.
+    """
+    given = dict(locals())
+
+    from relmo.text.labelled import read_labelled
+
+    kind = None if format is None else format.value
+    parts = [
+        None if file is None else read_labelled(file, format=kind) for file in (train, dev, test)
+    ]
+    config, training = _settings(given, parts[0] or [])
+    numbers = [seed] if seeds is None else _seeds(seeds)
+    found: dict[int, list[float]] = {}
+    for number in numbers:
+        folder = out if seeds is None else out / f"seed-{number}"
+        found[number] = _train(given, parts, config, replace(training, seed=number), folder)
+    if seeds is not None:
+        names = ["development accuracy", "test accuracy"]
+        for name, column in zip(names, zip(*found.values(), strict=True), strict=False):
+            deviation = statistics.stdev(column) if len(column) > 1 else 0.0
+            print(f"{name}: {statistics.mean(column):.2f} ± {deviation:.2f} of {len(column)} seeds")
+
+
+def _settings(
+    given: dict[str, Any], examples: "list[LabelledSentence]"
+) -> "tuple[ClassifierConfig, ClassifierTraining]":
+    from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
+
+    given = {**given, "pairs": any(example.second is not None for example in examples)}
+    config, training = (
+        {field.name: given[field.name] for field in fields(kind)}
+        for kind in (ClassifierConfig, ClassifierTraining)
+    )
+    return ClassifierConfig(**config), ClassifierTraining(**training)
+
+
+def _train(
+    given: dict[str, Any],
+    parts: "list[list[LabelledSentence] | None]",
+    config: "ClassifierConfig",
+    training: "ClassifierTraining",
+    out: Path,
+) -> list[float]:
+    """One run; the accuracy of the development data, and of the test data where there are such."""
+    from relmo.tasks.class_scores import label_scores
+    from relmo.tasks.classifier import Classifier
+    from relmo.tasks.classifier_run import ClassifierData, train_classifier
+    from relmo.tasks.layer_cache import default_folder
+
+    train, dev, test = parts
+    assert train is not None
+    assert dev is not None
+    cache = default_folder() if given["cache"] is None else Path(given["cache"])
+    data = ClassifierData(
+        train=train,
+        dev=dev,
+        elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
+        cache=None if given["cache"] == "none" else cache,
+    )
+    with runs.stop_on_signals() as received, runs.display() as show:
+        result = train_classifier(
+            data, out, config, training, resume=given["resume"],
+            should_stop=lambda: bool(received), on_progress=show, on_cache=telling(),
+        )  # fmt: skip
+    print(_closing(result, out))
+    if result.stopped:
+        raise typer.Exit(128 + received[0])
+    assert result.best is not None  # the last step is always validated
+    scores = [100 - result.best]
+    if test is not None:
+        classifier = Classifier.load(out, device=given["device"])
+        tested = label_scores([s.label or "" for s in test], classifier.classify(test))
+        print(f"test: accuracy {tested.accuracy:.2f}, macro-F1 {tested.macro_f1:.2f}")
+        scores.append(tested.accuracy)
+    return scores
+
+
+def _closing(result: "Result", out: Path) -> str:
+    seen = f"{result.step:,} steps, {result.tokens:,} tokens"
+    if result.stopped or result.best is None:
+        return f"{out}: stopped and saved after {seen}; go on with --resume"
+    line = f"{out / 'best'}: {seen}, development accuracy {100 - result.best:.2f}"
+    if result.ended_early:
+        line += f" at step {result.best_step:,}; ended early, as none after it was better"
+    return line
+
+
+@classify.command()
+def evaluate(
+    folder: Folder,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Sentences or pairs with their true labels, - for standard input.",
+            show_default=False,
+        ),
+    ],
+    report: Annotated[Report, typer.Option(help="How the scores are printed.")] = Report.markdown,
+    format: Format = None,
+    device: runs.Device = "cpu",
+) -> None:
+    """Print how well a classifier finds the labels of FILE, in percent.
+
+    Accuracy, macro-F1 (the mean of the labels' F1), each label's scores, and the confusion.
+    """
+    from relmo.tasks.class_scores import label_scores
+    from relmo.tasks.classifier import Classifier
+    from relmo.text.labelled import read_labelled
+
+    sentences = read_labelled(file, format=None if format is None else format.value)
+    classifier = Classifier.load(folder, device=runs.device(device))
+    scores = label_scores([s.label or "" for s in sentences], classifier.classify(sentences))
+    if report is Report.json:
+        print(json.dumps(scores.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(scores.to_markdown(), end="")
+
+
+@classify.command()
+def predict(
+    folder: Folder,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A sentence a line, or a pair with a tab in it; or any other format, whose labels "
+            "are not read. - for standard input.",
+            show_default=False,
+        ),
+    ],
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities", help="Print an object a line: the label, and the share of each."
+        ),
+    ] = False,
+    format: Format = None,
+    device: runs.Device = "cpu",
+) -> None:
+    """Print the label of each sentence or pair of FILE, a line each, and after a tab how sure."""
+    from relmo.tasks.classifier import Classifier
+    from relmo.tasks.classifier_data import check_pairs
+    from relmo.text.labelled import read_labelled
+
+    kind = None if format is None else format.value
+    sentences = read_labelled(file, format=kind, label_column=None)
+    classifier = Classifier.load(folder, device=runs.device(device))
+    check_pairs(sentences, pairs=classifier.config.pairs)
+    seconds = [s.second or () for s in sentences] if classifier.config.pairs else None
+    for found in classifier.predict([s.tokens for s in sentences], seconds):
+        if probabilities:
+            shares = {"label": found.label, "probabilities": found.probabilities}
+            print(json.dumps(shares, ensure_ascii=False))
+        else:
+            print(f"{found.label}\t{found.score:.4f}")
