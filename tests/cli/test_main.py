@@ -23,6 +23,10 @@ COMMANDS = [
     "surprisal",
     "substitutes",
     "probe",
+    "classify",
+    "classify train",
+    "classify evaluate",
+    "classify predict",
 ]
 
 
