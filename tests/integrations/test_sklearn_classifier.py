@@ -68,7 +68,6 @@ def test_labels_may_be_numbers_and_texts_may_be_pairs():
         ("a text", ["x"], "X is one string"),
         (["a"], ["x", "y"], r"y: expected 1 labels, got the shape \(2,\)"),
         ([("a", "b"), "c"], ["x", "y"], "sample 1: expected a pair of texts"),
-        ([["a", 1]], ["x"], "expected tokens of type str"),
     ],
 )
 def test_what_cannot_be_learned_from_is_an_error(texts: object, labels: list[str], message: str):
