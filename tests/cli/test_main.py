@@ -27,6 +27,9 @@ COMMANDS = [
     "senses disambiguate",
     "senses neighbours",
     "senses induce",
+    "classify train",
+    "classify evaluate",
+    "classify predict",
 ]
 
 

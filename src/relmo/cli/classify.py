@@ -152,7 +152,7 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.text.labelled import read_labelled
 
-    kind = None if format is None else format.value
+    kind = _kind(format)
     parts = [
         None if file is None else read_labelled(file, format=kind) for file in (train, dev, test)
     ]
@@ -167,6 +167,10 @@ def train(  # noqa: PLR0913 - each is a flag
         for name, column in zip(names, zip(*found.values(), strict=True), strict=False):
             deviation = statistics.stdev(column) if len(column) > 1 else 0.0
             print(f"{name}: {statistics.mean(column):.2f} ± {deviation:.2f} of {len(column)} seeds")
+
+
+def _kind(format: FileFormat | None) -> Any:
+    return None if format is None else format.value
 
 
 def _settings(
@@ -256,7 +260,7 @@ def evaluate(
     from relmo.tasks.classifier import Classifier
     from relmo.text.labelled import read_labelled
 
-    sentences = read_labelled(file, format=None if format is None else format.value)
+    sentences = read_labelled(file, format=_kind(format))
     classifier = Classifier.load(folder, device=runs.device(device))
     scores = label_scores([s.label or "" for s in sentences], classifier.classify(sentences))
     if report is Report.json:
@@ -291,7 +295,7 @@ def predict(
     from relmo.tasks.classifier_data import check_pairs
     from relmo.text.labelled import read_labelled
 
-    kind = None if format is None else format.value
+    kind = _kind(format)
     sentences = read_labelled(file, format=kind, label_column=None)
     classifier = Classifier.load(folder, device=runs.device(device))
     check_pairs(sentences, pairs=classifier.config.pairs)

@@ -127,10 +127,13 @@ class Classifier:
             folder, classifier_files.MODEL, "classifier", classifier_files.why_not
         )
         files = classifier_files.read(folder)
+        if files.elmo is None:
+            elmo = None
+        else:
+            elmo = referred_elmo(files.elmo, folder, elmo).to(device)
         return cls(
             files.network().to(device), files.labels, words=files.words,
-            elmo=files.elmo and referred_elmo(files.elmo, folder, elmo).to(device),
-            elmo_source=files.elmo and files.elmo.source,
+            elmo=elmo, elmo_source=None if files.elmo is None else files.elmo.source,
         )  # fmt: skip
 
     def save(
