@@ -1,6 +1,7 @@
 """Sentences as they are given: lists of tokens, or strings that are split on white space."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from relmo.errors import InputError
 
@@ -9,7 +10,7 @@ __all__ = ["Sentence", "tokenised"]
 Sentence = str | Sequence[str]
 
 
-def tokenised(sentences: Iterable[Sentence]) -> Iterator[list[str]]:
+def tokenised(sentences: Iterable[Any]) -> Iterator[list[str]]:
     """The tokens of each sentence, lazily.
 
     Raises:
@@ -20,7 +21,7 @@ def tokenised(sentences: Iterable[Sentence]) -> Iterator[list[str]]:
     return (_tokens(sentence, number) for number, sentence in enumerate(sentences))
 
 
-def _tokens(sentence: Sentence, number: int) -> list[str]:
+def _tokens(sentence: Any, number: int) -> list[str]:
     if isinstance(sentence, str):
         return sentence.split()
     tokens = list(sentence)
