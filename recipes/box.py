@@ -2,7 +2,7 @@
 
     .venv/bin/python recipes/box.py RUN --test FILE [--out src/relmo/box]
 
-RUN is a folder that `relmo train` made; docs/log.md has the command that made the present one.
+RUN is a folder that `relmo train` made; recipes/box.toml has the settings of the present one.
 """
 
 import argparse
