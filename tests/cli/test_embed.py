@@ -203,7 +203,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_output(name, model):
     """A limit on the size of files stands in for a full disk."""
     Path(name).write_text("earlier")
     code = (
-        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "sys.dont_write_bytecode = True; "  # a compiled module cut off would stay so
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
         "from relmo.cli.main import run; run()"
     )

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -310,11 +311,13 @@ WRITERS = [relmo_format.write, bilm_hdf5.write]
 def files_of_at_most(n_bytes: int) -> Iterator[None]:
     """The system refuses to write further, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sys.dont_write_bytecode = True  # a compiled module that is cut off would stay so
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sys.dont_write_bytecode = False
 
 
 def refuse(*_: object) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -193,12 +194,14 @@ def test_a_disk_that_fills_up_keeps_the_part_and_no_more(server: Server, tmp_pat
     resource = pytest.importorskip("resource")
     server.pages["/a.bin"] = Page(BODY)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sys.dont_write_bytecode = True  # a compiled module that is cut off would stay so
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
     try:
         with pytest.raises(InputError, match=r"cannot write '.*': File too large; its first \d+"):
             get(server, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sys.dont_write_bytecode = False
     assert leftovers(tmp_path) == [".a.bin.part", ".a.bin.part.json"]
     assert get(server, tmp_path) == SHA256
     assert server.log[-1].startswith("/a.bin bytes=")

@@ -3,6 +3,7 @@
 import errno
 import resource
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -205,11 +206,13 @@ def test_a_vocabulary_must_hold_the_specials_and_fit_a_word_model(corpora: Corpo
 def no_file_over(n_bytes: int) -> Iterator[None]:
     """The operating system refuses to write beyond so many bytes, as it does on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sys.dont_write_bytecode = True  # a compiled module that is cut off would stay so
     resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sys.dont_write_bytecode = False
 
 
 @pytest.mark.parametrize(
