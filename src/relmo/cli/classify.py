@@ -1,7 +1,6 @@
 """`relmo classify`: sentences, or pairs of them, by labels learned from examples."""
 
 import json
-import statistics
 from dataclasses import fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relmo.cli import given as models
-from relmo.cli import runs
-from relmo.cli.tag import Report, _seeds, telling
+from relmo.cli import runs, tasks
 
 if TYPE_CHECKING:
     from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
     from relmo.text.labelled import LabelledSentence
-    from relmo.train.loop import Result
 
 __all__ = ["classify"]
 
@@ -53,66 +50,24 @@ def train(  # noqa: PLR0913 - each is a flag
         str,
         typer.Option(metavar="FILE", help="Sentences or pairs with labels.", show_default=False),
     ],
-    dev: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="Others, by whose score the best is chosen.", show_default=False
-        ),
-    ],
+    dev: tasks.Dev,
     out: runs.Out,
-    test: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Others, for the score at the end.", show_default="none"),
-    ] = None,
+    test: tasks.Test = None,
     format: Format = None,
-    epochs: Annotated[
-        int, typer.Option(metavar="N", help="Times through the sentences at most.")
-    ] = 20,
-    patience: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Epochs in a row without a better score that end it; 0: none do."
-        ),
-    ] = 5,
+    epochs: tasks.Epochs = 20,
+    patience: tasks.Patience = 5,
     seed: runs.Seed = 1,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N,N,...",
-            help="Several runs, DIR/seed-N each; their mean and deviation are printed.",
-            show_default="one run",
-        ),
-    ] = None,
+    seeds: tasks.Seeds = None,
     resume: runs.Resume = False,
-    elmo: Annotated[
-        bool, typer.Option("--elmo/--no-elmo", help="Whether it reads the layers of a biLM.")
-    ] = True,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help=models.HELP, show_default="the model in the box"),
-    ] = None,
-    finetune_elmo: Annotated[
-        bool,
-        typer.Option("--finetune-elmo", help="Let the biLM learn too; there is no cache then."),
-    ] = False,
-    cache: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|none",
-            help="Where the layers of the biLM are kept, for later epochs and runs.",
-            show_default="layers in relmo's cache folder",
-        ),
-    ] = None,
-    char_dim: Annotated[
-        int,
-        typer.Option(metavar="N", help="Width of a character CNN of its own; 0: it has none."),
-    ] = 64,
+    elmo: tasks.ReadsElmo = True,
+    model: tasks.Model = None,
+    finetune_elmo: tasks.FinetuneElmo = False,
+    cache: tasks.Cache = None,
+    char_dim: tasks.CharDim = 64,
     word_dim: Annotated[
         int, typer.Option(metavar="N", help="Width of word vectors of its own; 0: it has none.")
     ] = 64,
-    lstm_dim: Annotated[
-        int, typer.Option(metavar="N", help="Width of each direction of its LSTMs.")
-    ] = 128,
+    lstm_dim: tasks.LstmDim = 128,
     n_layers: Annotated[
         int, typer.Option(metavar="N", help="Layers of LSTMs; 0: tokens are pooled as they are.")
     ] = 1,
@@ -123,24 +78,15 @@ def train(  # noqa: PLR0913 - each is a flag
     pooling: Annotated[
         str, typer.Option(metavar="max|mean|attention", help="From tokens to their sentence.")
     ] = "max",
-    dropout: Annotated[
-        float, typer.Option(metavar="X", help="Share zeroed of what layers read.")
-    ] = 0.5,
-    mix_dropout: Annotated[float, typer.Option(metavar="X", help="Share zeroed of a mix.")] = 0.5,
-    mix_penalty: Annotated[
-        float,
-        typer.Option(metavar="X", help="What draws a mix to the mean of the layers (lambda)."),
-    ] = 1e-3,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Sentences of a step.")] = 32,
+    dropout: tasks.Dropout = 0.5,
+    mix_dropout: tasks.MixDropout = 0.5,
+    mix_penalty: tasks.MixPenalty = 1e-3,
+    batch_size: tasks.BatchSize = 32,
     learning_rate: runs.LearningRate = 2e-3,
-    elmo_learning_rate: Annotated[
-        float, typer.Option(metavar="X", help="Of a biLM that learns too.")
-    ] = 1e-4,
+    elmo_learning_rate: tasks.ElmoLearningRate = 1e-4,
     weight_decay: runs.WeightDecay = 0.01,
     clip_norm: runs.ClipNorm = 1.0,
-    min_count: Annotated[
-        int, typer.Option(metavar="N", help="Rarer words have no vector of their own.")
-    ] = 2,
+    min_count: tasks.MinCount = 2,
     device: runs.Device = "cpu",
 ) -> None:
     """Train a classifier; it is DIR/best, and what `relmo classify predict DIR` takes.
@@ -157,16 +103,10 @@ def train(  # noqa: PLR0913 - each is a flag
         None if file is None else read_labelled(file, format=kind) for file in (train, dev, test)
     ]
     config, training = _settings(given, parts[0] or [])
-    numbers = [seed] if seeds is None else _seeds(seeds)
-    found: dict[int, list[float]] = {}
-    for number in numbers:
-        folder = out if seeds is None else out / f"seed-{number}"
-        found[number] = _train(given, parts, config, replace(training, seed=number), folder)
-    if seeds is not None:
-        names = ["development accuracy", "test accuracy"]
-        for name, column in zip(names, zip(*found.values(), strict=True), strict=False):
-            deviation = statistics.stdev(column) if len(column) > 1 else 0.0
-            print(f"{name}: {statistics.mean(column):.2f} ± {deviation:.2f} of {len(column)} seeds")
+    tasks.of_seeds(
+        lambda number, folder: _train(given, parts, config, replace(training, seed=number), folder),
+        seeds, seed, out, "accuracy",
+    )  # fmt: skip
 
 
 def _kind(format: FileFormat | None) -> Any:
@@ -197,24 +137,22 @@ def _train(
     from relmo.tasks.class_scores import label_scores
     from relmo.tasks.classifier import Classifier
     from relmo.tasks.classifier_run import ClassifierData, train_classifier
-    from relmo.tasks.layer_cache import default_folder
 
     train, dev, test = parts
     assert train is not None
     assert dev is not None
-    cache = default_folder() if given["cache"] is None else Path(given["cache"])
     data = ClassifierData(
         train=train,
         dev=dev,
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
-        cache=None if given["cache"] == "none" else cache,
+        cache=tasks.cache_folder(given["cache"]),
     )
     with runs.stop_on_signals() as received, runs.display() as show:
         result = train_classifier(
             data, out, config, training, resume=given["resume"],
-            should_stop=lambda: bool(received), on_progress=show, on_cache=telling(),
+            should_stop=lambda: bool(received), on_progress=show, on_cache=tasks.telling(),
         )  # fmt: skip
-    print(_closing(result, out))
+    print(tasks.closing(result, out, "accuracy"))
     if result.stopped:
         raise typer.Exit(128 + received[0])
     assert result.best is not None  # the last step is always validated
@@ -225,16 +163,6 @@ def _train(
         print(f"test: accuracy {tested.accuracy:.2f}, macro-F1 {tested.macro_f1:.2f}")
         scores.append(tested.accuracy)
     return scores
-
-
-def _closing(result: "Result", out: Path) -> str:
-    seen = f"{result.step:,} steps, {result.tokens:,} tokens"
-    if result.stopped or result.best is None:
-        return f"{out}: stopped and saved after {seen}; go on with --resume"
-    line = f"{out / 'best'}: {seen}, development accuracy {100 - result.best:.2f}"
-    if result.ended_early:
-        line += f" at step {result.best_step:,}; ended early, as none after it was better"
-    return line
 
 
 @classify.command()
@@ -248,7 +176,9 @@ def evaluate(
             show_default=False,
         ),
     ],
-    report: Annotated[Report, typer.Option(help="How the scores are printed.")] = Report.markdown,
+    report: Annotated[
+        tasks.Report, typer.Option(help="How the scores are printed.")
+    ] = tasks.Report.markdown,
     format: Format = None,
     device: runs.Device = "cpu",
 ) -> None:
@@ -263,7 +193,7 @@ def evaluate(
     sentences = read_labelled(file, format=_kind(format))
     classifier = Classifier.load(folder, device=runs.device(device))
     scores = label_scores([s.label or "" for s in sentences], classifier.classify(sentences))
-    if report is Report.json:
+    if report is tasks.Report.json:
         print(json.dumps(scores.to_dict(), indent=2, ensure_ascii=False))
     else:
         print(scores.to_markdown(), end="")

@@ -2,12 +2,9 @@
 
 import json
 import os
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields, replace
-from enum import StrEnum
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,19 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relmo.cli import given as models
-from relmo.cli import runs, tagged
-from relmo.cli.words import in_bytes, some
-from relmo.errors import ConfigError
+from relmo.cli import runs, tagged, tasks
 
 if TYPE_CHECKING:
     from relmo.tasks.evaluation import Scores
-    from relmo.tasks.layer_cache import CacheProgress
     from relmo.tasks.tagger import TaggedTokens, Tagger
     from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
     from relmo.text.tagged import TaggedSentence
-    from relmo.train.loop import Result
 
-__all__ = ["Report", "tag", "telling"]
+__all__ = ["tag"]
 
 tag = typer.Typer(
     name="tag",
@@ -35,13 +28,6 @@ tag = typer.Typer(
     rich_markup_mode=None,
     help="Tag tokens: names, parts of speech, or whatever a corpus has tags for.",
 )
-
-
-class Report(StrEnum):
-    """How scores are printed."""
-
-    markdown = "markdown"
-    json = "json"
 
 
 Folder = Annotated[
@@ -59,59 +45,22 @@ def train(  # noqa: PLR0913 - each is a flag
     train: Annotated[
         str, typer.Option(metavar="FILE", help="Sentences with tags.", show_default=False)
     ],
-    dev: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE", help="Others, by whose score the best is chosen.", show_default=False
-        ),
-    ],
+    dev: tasks.Dev,
     out: runs.Out,
-    test: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Others, for the score at the end.", show_default="none"),
-    ] = None,
+    test: tasks.Test = None,
     format: tagged.Format = None,
     token_column: tagged.TokenColumn = None,
     tag_column: tagged.TagColumn = None,
     encoding: tagged.Encoding = None,
-    epochs: Annotated[
-        int, typer.Option(metavar="N", help="Times through the sentences at most.")
-    ] = 20,
-    patience: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Epochs in a row without a better score that end it; 0: none do."
-        ),
-    ] = 5,
+    epochs: tasks.Epochs = 20,
+    patience: tasks.Patience = 5,
     seed: runs.Seed = 1,
-    seeds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N,N,...",
-            help="Several runs, DIR/seed-N each; their mean and deviation are printed.",
-            show_default="one run",
-        ),
-    ] = None,
+    seeds: tasks.Seeds = None,
     resume: runs.Resume = False,
-    elmo: Annotated[
-        bool, typer.Option("--elmo/--no-elmo", help="Whether it reads the layers of a biLM.")
-    ] = True,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help=models.HELP, show_default="the model in the box"),
-    ] = None,
-    finetune_elmo: Annotated[
-        bool,
-        typer.Option("--finetune-elmo", help="Let the biLM learn too; there is no cache then."),
-    ] = False,
-    cache: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|none",
-            help="Where the layers of the biLM are kept, for later epochs and runs.",
-            show_default="layers in relmo's cache folder",
-        ),
-    ] = None,
+    elmo: tasks.ReadsElmo = True,
+    model: tasks.Model = None,
+    finetune_elmo: tasks.FinetuneElmo = False,
+    cache: tasks.Cache = None,
     n_mixtures: Annotated[
         int, typer.Option(metavar="1|2", help="2: a mix of the layers at the output too.")
     ] = 1,
@@ -125,10 +74,7 @@ def train(  # noqa: PLR0913 - each is a flag
             help="Whether only what the scheme of the tags allows is predicted.",
         ),
     ] = True,
-    char_dim: Annotated[
-        int,
-        typer.Option(metavar="N", help="Width of a character CNN of its own; 0: it has none."),
-    ] = 64,
+    char_dim: tasks.CharDim = 64,
     word_dim: Annotated[
         int | None,
         typer.Option(
@@ -145,28 +91,17 @@ def train(  # noqa: PLR0913 - each is a flag
             show_default="learned",
         ),
     ] = None,
-    lstm_dim: Annotated[
-        int, typer.Option(metavar="N", help="Width of each direction of its LSTMs.")
-    ] = 128,
+    lstm_dim: tasks.LstmDim = 128,
     n_layers: Annotated[int, typer.Option(metavar="N", help="Layers of LSTMs.")] = 2,
-    dropout: Annotated[
-        float, typer.Option(metavar="X", help="Share zeroed of what layers read.")
-    ] = 0.5,
-    mix_dropout: Annotated[float, typer.Option(metavar="X", help="Share zeroed of a mix.")] = 0.5,
-    mix_penalty: Annotated[
-        float,
-        typer.Option(metavar="X", help="What draws a mix to the mean of the layers (lambda)."),
-    ] = 1e-3,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Sentences of a step.")] = 32,
+    dropout: tasks.Dropout = 0.5,
+    mix_dropout: tasks.MixDropout = 0.5,
+    mix_penalty: tasks.MixPenalty = 1e-3,
+    batch_size: tasks.BatchSize = 32,
     learning_rate: runs.LearningRate = 2e-3,
-    elmo_learning_rate: Annotated[
-        float, typer.Option(metavar="X", help="Of a biLM that learns too.")
-    ] = 1e-4,
+    elmo_learning_rate: tasks.ElmoLearningRate = 1e-4,
     weight_decay: runs.WeightDecay = 0.01,
     clip_norm: runs.ClipNorm = 1.0,
-    min_count: Annotated[
-        int, typer.Option(metavar="N", help="Rarer words have no vector of their own.")
-    ] = 2,
+    min_count: tasks.MinCount = 2,
     device: runs.Device = "cpu",
 ) -> None:
     """Train a tagger; it is DIR/best, and what `relmo tag predict DIR` takes.
@@ -188,16 +123,10 @@ def train(  # noqa: PLR0913 - each is a flag
         sentences = chain.from_iterable(part or [] for part in parts)
         given["vectors"] = word_vectors(vectors, sentences, word_dim)
         config = replace(config, word_dim=given["vectors"][1].shape[1])
-    numbers = [seed] if seeds is None else _seeds(seeds)
-    found: dict[int, list[float]] = {}
-    for number in numbers:
-        folder = out if seeds is None else out / f"seed-{number}"
-        found[number] = _train(given, parts, config, replace(training, seed=number), folder)
-    if seeds is not None:
-        names = ["development F1", "test F1"]
-        for name, column in zip(names, zip(*found.values(), strict=True), strict=False):
-            deviation = statistics.stdev(column) if len(column) > 1 else 0.0
-            print(f"{name}: {statistics.mean(column):.2f} ± {deviation:.2f} of {len(column)} seeds")
+    tasks.of_seeds(
+        lambda number, folder: _train(given, parts, config, replace(training, seed=number), folder),
+        seeds, seed, out, "F1",
+    )  # fmt: skip
 
 
 def _train(
@@ -208,27 +137,25 @@ def _train(
     out: Path,
 ) -> list[float]:
     """One run; the F1 of the development data, and of the test data where there are such."""
-    from relmo.tasks.layer_cache import default_folder
     from relmo.tasks.tagger import Tagger
     from relmo.tasks.tagger_run import TaggerData, train_tagger
 
     train, dev, test = parts
     assert train is not None
     assert dev is not None
-    cache = default_folder() if given["cache"] is None else Path(given["cache"])
     data = TaggerData(
         train=train,
         dev=dev,
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
-        cache=None if given["cache"] == "none" else cache,
+        cache=tasks.cache_folder(given["cache"]),
         vectors=given["vectors"],
     )
     with runs.stop_on_signals() as received, runs.display() as show:
         result = train_tagger(
             data, out, config, training, resume=given["resume"],
-            should_stop=lambda: bool(received), on_progress=show, on_cache=telling(),
+            should_stop=lambda: bool(received), on_progress=show, on_cache=tasks.telling(),
         )  # fmt: skip
-    print(_closing(result, out))
+    print(tasks.closing(result, out, "F1"))
     if result.stopped:
         raise typer.Exit(128 + received[0])
     assert result.best is not None  # the last step is always validated
@@ -249,40 +176,6 @@ def _settings(given: dict[str, Any]) -> "tuple[TaggerConfig, TaggerTraining]":
         for kind in (TaggerConfig, TaggerTraining)
     )
     return TaggerConfig(**config), TaggerTraining(**training)
-
-
-def _seeds(text: str) -> list[int]:
-    numbers = [part.strip() for part in text.split(",")]
-    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
-        raise ConfigError(f"--seeds: expected different whole numbers, such as 1,2,3, got {text!r}")
-    return list(map(int, numbers))
-
-
-def _closing(result: "Result", out: Path) -> str:
-    seen = f"{result.step:,} steps, {result.tokens:,} tokens"
-    if result.stopped or result.best is None:
-        return f"{out}: stopped and saved after {seen}; go on with --resume"
-    line = f"{out / 'best'}: {seen}, development F1 {100 - result.best:.2f}"
-    if result.ended_early:
-        line += f" at step {result.best_step:,}; ended early, as none after it was better"
-    return line
-
-
-def telling() -> "Callable[[CacheProgress], None]":
-    """Says on standard error what is written to the cache: its size before, then how far it is."""
-    said = 0.0
-
-    def tell(p: "CacheProgress") -> None:
-        nonlocal said
-        if not p.n_done:
-            said = time.monotonic()
-            print(f"layers of {some(p.n_tokens, 'token')}: {in_bytes(p.n_bytes)} in {p.path}",
-                  file=sys.stderr)  # fmt: skip
-        elif time.monotonic() - said > 30:
-            said = time.monotonic()
-            print(f"layers: {p.n_done / p.n_tokens:.0%}", file=sys.stderr)
-
-    return tell
 
 
 def _scores(
@@ -307,7 +200,9 @@ def evaluate(  # noqa: PLR0913 - each is a flag
             show_default=False,
         ),
     ],
-    report: Annotated[Report, typer.Option(help="How the scores are printed.")] = Report.markdown,
+    report: Annotated[
+        tasks.Report, typer.Option(help="How the scores are printed.")
+    ] = tasks.Report.markdown,
     errors: Annotated[
         int,
         typer.Option(
@@ -331,7 +226,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag
     sentences = read_tagged(file, **tagged.layout(format, token_column, tag_column, encoding))
     tagger = Tagger.load(folder, device=runs.device(device))
     scores, wrong = _scores(tagger, sentences, errors)
-    if report is Report.json:
+    if report is tasks.Report.json:
         listed = {"errors": wrong} if errors else {}
         print(json.dumps({**scores.to_dict(), **listed}, indent=2, ensure_ascii=False))
     else:

@@ -1,0 +1,179 @@
+"""What the commands that train taggers and classifiers share: their flags, and runs by seed."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relmo.cli import given as models
+from relmo.cli.words import in_bytes, some
+from relmo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from relmo.tasks.layer_cache import CacheProgress
+    from relmo.train.loop import Result
+
+__all__ = [
+    "BatchSize",
+    "Cache",
+    "CharDim",
+    "Dev",
+    "Dropout",
+    "ElmoLearningRate",
+    "Epochs",
+    "FinetuneElmo",
+    "LstmDim",
+    "MinCount",
+    "MixDropout",
+    "MixPenalty",
+    "Model",
+    "Patience",
+    "ReadsElmo",
+    "Report",
+    "Seeds",
+    "Test",
+    "cache_folder",
+    "closing",
+    "of_seeds",
+    "telling",
+]
+
+
+class Report(StrEnum):
+    """How scores are printed."""
+
+    markdown = "markdown"
+    json = "json"
+
+
+Dev = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE", help="Others, by whose score the best is chosen.", show_default=False
+    ),
+]
+Test = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Others, for the score at the end.", show_default="none"),
+]
+Epochs = Annotated[int, typer.Option(metavar="N", help="Times through the sentences at most.")]
+Patience = Annotated[
+    int,
+    typer.Option(
+        metavar="N", help="Epochs in a row without a better score that end it; 0: none do."
+    ),
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,...",
+        help="Several runs, DIR/seed-N each; their mean and deviation are printed.",
+        show_default="one run",
+    ),
+]
+ReadsElmo = Annotated[
+    bool, typer.Option("--elmo/--no-elmo", help="Whether it reads the layers of a biLM.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help=models.HELP, show_default="the model in the box"),
+]
+FinetuneElmo = Annotated[
+    bool,
+    typer.Option("--finetune-elmo", help="Let the biLM learn too; there is no cache then."),
+]
+Cache = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|none",
+        help="Where the layers of the biLM are kept, for later epochs and runs.",
+        show_default="layers in relmo's cache folder",
+    ),
+]
+CharDim = Annotated[
+    int,
+    typer.Option(metavar="N", help="Width of a character CNN of its own; 0: it has none."),
+]
+LstmDim = Annotated[int, typer.Option(metavar="N", help="Width of each direction of its LSTMs.")]
+Dropout = Annotated[float, typer.Option(metavar="X", help="Share zeroed of what layers read.")]
+MixDropout = Annotated[float, typer.Option(metavar="X", help="Share zeroed of a mix.")]
+MixPenalty = Annotated[
+    float,
+    typer.Option(metavar="X", help="What draws a mix to the mean of the layers (lambda)."),
+]
+BatchSize = Annotated[int, typer.Option(metavar="N", help="Sentences of a step.")]
+ElmoLearningRate = Annotated[float, typer.Option(metavar="X", help="Of a biLM that learns too.")]
+MinCount = Annotated[
+    int, typer.Option(metavar="N", help="Rarer words have no vector of their own.")
+]
+
+
+def of_seeds(
+    run: Callable[[int, Path], list[float]], seeds: str | None, seed: int, out: Path, score: str
+) -> None:
+    """A run of one seed in a folder, or of several, each in its own, their mean printed.
+
+    Args:
+        run: from a seed and its folder to the scores of development and test data.
+        seeds: numbers with commas between them; None: one run.
+        seed: of that one.
+        out: the folder.
+        score: the name of the scores.
+    """
+    if seeds is None:
+        run(seed, out)
+        return
+    found = [run(number, out / f"seed-{number}") for number in _numbers(seeds)]
+    for name, column in zip(("development", "test"), zip(*found, strict=True), strict=False):
+        deviation = statistics.stdev(column) if len(column) > 1 else 0.0
+        mean = statistics.mean(column)
+        print(f"{name} {score}: {mean:.2f} ± {deviation:.2f} of {len(column)} seeds")
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
+        raise ConfigError(f"--seeds: expected different whole numbers, such as 1,2,3, got {text!r}")
+    return list(map(int, numbers))
+
+
+def closing(result: "Result", out: Path, score: str) -> str:
+    """The line on how a run ended; its best is 100 - the score."""
+    seen = f"{result.step:,} steps, {result.tokens:,} tokens"
+    if result.stopped or result.best is None:
+        return f"{out}: stopped and saved after {seen}; go on with --resume"
+    line = f"{out / 'best'}: {seen}, development {score} {100 - result.best:.2f}"
+    if result.ended_early:
+        line += f" at step {result.best_step:,}; ended early, as none after it was better"
+    return line
+
+
+def cache_folder(given: str | None) -> Path | None:
+    """Of --cache; None: the layers are not kept."""
+    from relmo.tasks.layer_cache import default_folder
+
+    if given == "none":
+        return None
+    return default_folder() if given is None else Path(given)
+
+
+def telling() -> "Callable[[CacheProgress], None]":
+    """Says on standard error what is written to the cache: its size before, then how far it is."""
+    said = 0.0
+
+    def tell(p: "CacheProgress") -> None:
+        nonlocal said
+        if not p.n_done:
+            said = time.monotonic()
+            print(f"layers of {some(p.n_tokens, 'token')}: {in_bytes(p.n_bytes)} in {p.path}",
+                  file=sys.stderr)  # fmt: skip
+        elif time.monotonic() - said > 30:
+            said = time.monotonic()
+            print(f"layers: {p.n_done / p.n_tokens:.0%}", file=sys.stderr)
+
+    return tell
