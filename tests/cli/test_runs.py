@@ -29,12 +29,15 @@ class Closed:
 def test_a_signal_is_noted_though_the_terminal_may_be_gone(
     kind: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ):
-    before = signal.getsignal(kind)
+    outside = signal.signal(kind, signal.default_int_handler)  # the tests may run under nohup
     monkeypatch.setattr(sys, "stderr", Closed())
-    with runs.stop_on_signals() as received:
-        os.kill(os.getpid(), kind)
-        assert received == [kind]
-    assert signal.getsignal(kind) == before
+    try:
+        with runs.stop_on_signals() as received:
+            os.kill(os.getpid(), kind)
+            assert received == [kind]
+        assert signal.getsignal(kind) == signal.default_int_handler
+    finally:
+        signal.signal(kind, outside)
 
 
 def test_a_run_under_nohup_outlives_its_terminal():
