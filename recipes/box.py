@@ -38,7 +38,8 @@ layer(s) |
 | softmax | {n_words:,} words, stored in int8, a scale a word ({softmax_megabytes:.1f} MB) |
 | trained | {tokens:,} predictions a direction, {steps:,} steps of {batch_tokens}; an epoch of the \
 corpus (48.3 M tokens and 2.2 M ends of sentences) is 50.5 M |
-| recipe | recipes/box.toml, its two commands: {mode} mode, {optimizer}, learning rate {learning_rate} with {decay} decay, sampled \
+| recipe | recipes/box.toml, its two commands: {mode} mode, {optimizer}, learning rate \
+{learning_rate} with {decay} decay, sampled \
 softmax of {n_candidates} candidates, dropout {dropout}, {precision} products, seed {seed} |
 | test perplexity | forward **{forward:.1f}**, backward **{backward:.1f}**, mean **{mean:.1f}** |
 
