@@ -40,6 +40,15 @@ def test_it_finds_what_it_learned(run: Path):
     assert evaluate([s.tags for s in DEV], found).f1 > 80
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_one_layer_is_a_mix_in_which_the_others_have_no_share(number: int):
+    one, mix = new(layers=str(number)), new()
+    mix.network.mixes[0].weights[:] = torch.full((3,), -100.0)  # type: ignore[index, operator]
+    mix.network.mixes[0].weights[number] = 0  # type: ignore[index, operator]
+    assert_same(one.predict(TOKENS), mix.predict(TOKENS))
+
+
 @pytest.mark.parametrize("output", ["crf", "softmax"])
 @pytest.mark.parametrize("n_mixtures", [1, 2])
 def test_a_saved_tagger_predicts_as_before(tmp_path: Path, output: str, n_mixtures: int):

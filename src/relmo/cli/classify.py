@@ -71,10 +71,7 @@ def train(  # noqa: PLR0913 - each is a flag
     n_layers: Annotated[
         int, typer.Option(metavar="N", help="Layers of LSTMs; 0: tokens are pooled as they are.")
     ] = 1,
-    layers: Annotated[
-        str,
-        typer.Option(metavar="mix|N", help="A mix of the biLM's layers, or one of them, from 0."),
-    ] = "mix",
+    layers: tasks.Layers = "mix",
     pooling: Annotated[
         str, typer.Option(metavar="max|mean|attention", help="From tokens to their sentence.")
     ] = "max",

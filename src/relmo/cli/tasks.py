@@ -27,6 +27,7 @@ __all__ = [
     "ElmoLearningRate",
     "Epochs",
     "FinetuneElmo",
+    "Layers",
     "LstmDim",
     "MinCount",
     "MixDropout",
@@ -82,6 +83,9 @@ ReadsElmo = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help=models.HELP, show_default="the model in the box"),
+]
+Layers = Annotated[
+    str, typer.Option(metavar="mix|N", help="A mix of the biLM's layers, or one of them, from 0.")
 ]
 FinetuneElmo = Annotated[
     bool,

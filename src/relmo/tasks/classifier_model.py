@@ -49,9 +49,7 @@ class ClassifierNetwork(TokenNetwork):
     def __init__(
         self, config: ClassifierConfig, n_labels: int, elmo: tuple[int, int], n_words: int
     ) -> None:
-        mixed = config.mixed(elmo[0]) if config.elmo else slice(0, 0)
-        super().__init__(config, (mixed.stop - mixed.start, elmo[1]), n_words)
-        self._mixed_layers = mixed
+        super().__init__(config, elmo, n_words)
         self.config = config
         self.pooling: nn.Module
         if config.pooling == "attention":
@@ -59,9 +57,6 @@ class ClassifierNetwork(TokenNetwork):
         else:
             self.pooling = MaxPooling() if config.pooling == "max" else MeanPooling()
         self.scores = Projection((4 if config.pairs else 1) * self.width, n_labels)
-
-    def _mixed(self, layers: Tensor | None) -> list[Tensor]:
-        return super()._mixed(None if layers is None else layers[:, self._mixed_layers])
 
     def sentence_vectors(self, inputs: ClassifierInputs) -> Float[Tensor, "n1 width"]:
         """Those of the sentences, and last of one without tokens: zeros."""

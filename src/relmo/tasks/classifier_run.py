@@ -108,8 +108,6 @@ class ClassifyingRun(TaskRun):
         self.data, self.config = data, config
         self.labels, ids = label_ids(data.train)
         label_ids(data.dev, self.labels)  # which are unknown is said now
-        if self.elmo is not None:
-            config.mixed(self.elmo.n_layers)  # and that a layer is not there
         self.gold = torch.from_numpy(ids).to(self.device)
         self.words = own_words(_all_tokens(data.train), config, training)
         self.train_inputs, self.dev_inputs = (

@@ -74,6 +74,9 @@ class TokenConfig(Settings):
 
     elmo: bool = True
     """Whether it reads a biLM's layers."""
+    layers: str = "mix"
+    """"mix": a learned mix of the biLM's layers; else one of them by its number, from "0", the
+    token layer."""
     char_dim: int = 64
     """Width of its own character CNN; 0: it has none."""
     word_dim: int = 64
@@ -100,6 +103,27 @@ class TokenConfig(Settings):
             raise ConfigError(f"--char-dim must be a multiple of 4, got {self.char_dim}")
         if not (self.elmo or self.char_dim or self.word_dim):
             raise ConfigError("a network without a biLM needs --char-dim or --word-dim, or both")
+        digits = self.layers.isascii() and self.layers.isdecimal() and len(self.layers) < 3
+        if self.layers != "mix" and not digits:
+            raise ConfigError(
+                f"--layers must be mix or the number of a layer from 0, got {self.layers!r:.60}"
+            )
+
+    def mixed(self, n_layers: int) -> slice:
+        """Which of a biLM's layers are mixed; none where it reads no biLM.
+
+        Raises:
+            ConfigError: it has not got that layer.
+        """
+        if not self.elmo:
+            return slice(0, 0)
+        if self.layers == "mix":
+            return slice(0, n_layers)
+        if int(self.layers) >= n_layers:
+            raise ConfigError(
+                f"--layers {self.layers}: the biLM has the layers 0 to {n_layers - 1}"
+            )
+        return slice(int(self.layers), int(self.layers) + 1)
 
 
 @dataclass(frozen=True, kw_only=True)

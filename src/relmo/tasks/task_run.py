@@ -72,6 +72,8 @@ class TaskRun(ABC):
             raise ConfigError("--finetune-elmo: the network reads no biLM")
         self.folder, self.training = folder, training
         self.elmo = elmo if config.elmo else None
+        if self.elmo is not None:
+            config.mixed(self.elmo.n_layers)  # that a layer is not there is said now
         self.device = torch.device("cpu") if self.elmo is None else self.elmo.device
         # Before anything is learned: a biLM that is fine-tuned is another one soon.
         self.elmo_sha256 = self.elmo and parameters_sha256(self.elmo.checkpoint())

@@ -47,7 +47,7 @@ class TokenNetwork(nn.Module):
 
     Args:
         config: its shape.
-        elmo: layers that it mixes and their width; not used without a biLM.
+        elmo: layers of the biLM and their width; not used without one.
         n_words: rows of its own word vectors, where it has such.
         n_mixtures: mixes of the layers; only the first is at the input.
     """
@@ -56,9 +56,10 @@ class TokenNetwork(nn.Module):
         self, config: TokenConfig, elmo: tuple[int, int], n_words: int, n_mixtures: int = 1
     ) -> None:
         super().__init__()
-        n_layers, elmo_dim = elmo if config.elmo else (0, 0)
+        self._layers = config.mixed(elmo[0])
+        elmo_dim = elmo[1] if config.elmo else 0
         self.mixes = nn.ModuleList(
-            ScalarMix(n_layers) for _ in range(n_mixtures if config.elmo else 0)
+            ScalarMix(self._layers.stop - self._layers.start) for _ in range(n_mixtures if config.elmo else 0)
         )
         self.chars = (
             CharCNN(_own_cnn(config.char_dim), config.char_dim) if config.char_dim else None
@@ -89,7 +90,7 @@ class TokenNetwork(nn.Module):
         if not len(self.mixes):
             return []
         assert layers is not None  # who makes the inputs knows the config
-        apart = layers.unbind(1)
+        apart = layers[:, self._layers].unbind(1)
         return [self.mix_dropout(mix(apart)) for mix in self.mixes]
 
     def _own(self, inputs: TokenInputs) -> list[Tensor]:
