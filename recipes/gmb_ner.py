@@ -7,15 +7,11 @@ epochs, in batches of 32. Scored is what comes after the fifth: nothing is chose
 times are those of everything, the biLM's layers included where the cache has none yet.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import relmo
-from recipes import tagger_runs
-from recipes.tagger_runs import Run
-from relmo.errors import InputError
-from relmo.model import Elmo
+from recipes.task_runs import Run, biLM, command_line, found, parser, show, tagged
 from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_run import TaggerData
 from relmo.text.splits import split
@@ -24,9 +20,10 @@ from relmo.text.tagged import TaggedSentence, read_tagged
 RUNS = {
     "crf": ("CRF, ELMo", TaggerConfig(output="crf")),
     "softmax": ("softmax, ELMo", TaggerConfig(output="softmax")),
-    "crf-no-elmo": ("CRF, no ELMo", TaggerConfig(output="crf", elmo=False)),
-    "softmax-no-elmo": ("softmax, no ELMo", TaggerConfig(output="softmax", elmo=False)),
+    "crf-no-elmo": ("CRF, without ELMo", TaggerConfig(output="crf", elmo=False)),
+    "softmax-no-elmo": ("softmax, without ELMo", TaggerConfig(output="softmax", elmo=False)),
 }
+TRAINING = TaggerTraining(epochs=5, batch_size=32, patience=0)
 _FILES = (
     "ner/gmb/entity-annotated-corpus.zip/ner_dataset.csv",
     "ner/gmb/ner_dataset.csv",
@@ -34,50 +31,40 @@ _FILES = (
 _SOURCE = "Kaggle has it as abhinavwalia95/entity-annotated-corpus"
 
 
-def run(
-    kind: str,
+def runs(
     sentences: Sequence[TaggedSentence],
-    elmo: Elmo | None,
+    rows: Sequence[str],
+    seeds: Sequence[int],
+    model: str | None,
     out: Path,
     cache: Path | None,
-    training: TaggerTraining,
-) -> Run:
-    """Train one of `RUNS` on nine tenths, and score it on the other.
+) -> Iterator[Run]:
+    """Each row of the table with each seed, trained on nine tenths and scored on the other.
 
     Args:
-        kind: a key of `RUNS`.
         sentences: the corpus.
-        elmo: the biLM, where it reads one.
-        out: folder for the runs.
+        rows: keys of `RUNS`.
+        seeds: of each.
+        model: as `relmo.load` takes it.
+        out: folder of the runs.
         cache: folder for the biLM's layers.
-        training: how; `patience` should be 0.
     """
     train, test = split(sentences, [0.9, 0.1], seed=2018)
-    name, config = RUNS[kind]
-    # The loop wants something to score an epoch on; as the last is taken, it decides nothing.
-    data = TaggerData(train=train, dev=train[:500], elmo=elmo, cache=cache)
-    return tagger_runs.trained(name, data, test, out / kind, config, training, last=True)
+    for row in rows:
+        name, config = RUNS[row]
+        # The loop wants something to score an epoch on; as the last is taken, it decides nothing.
+        data = TaggerData(train=train, dev=train[:500], elmo=biLM(model, config), cache=cache)
+        for seed in seeds:
+            training = replace(TRAINING, seed=seed)
+            yield tagged(name, data, test, out / f"{row}-{seed}", config, training, last=True)
 
 
 def main() -> None:
     """Read the command line, train and score."""
-    parser = tagger_runs.parser(__doc__, "runs/gmb")
-    parser.add_argument("--run", nargs="+", choices=RUNS, default=["crf"], help="which taggers")
-    given = parser.parse_args()
-    try:
-        start = time.perf_counter()
-        sentences = read_tagged(tagger_runs.found(given.data, _FILES, _SOURCE))
-        print(f"{len(sentences):,} sentences read in {time.perf_counter() - start:.0f} s")
-        training = TaggerTraining(epochs=5, batch_size=32, patience=0)
-        runs = []
-        for kind in given.run:
-            elmo = relmo.load() if RUNS[kind][1].elmo else None
-            runs.append(run(kind, sentences, elmo, given.out, given.cache, training))
-            print(runs[-1], flush=True)
-    except InputError as error:
-        parser.error(str(error))
-    print(tagger_runs.table(runs))
+    given = parser(__doc__, "runs/gmb", RUNS, seeds=[1]).parse_args()
+    sentences = read_tagged(found(given.data, _FILES, _SOURCE))
+    show(runs(sentences, given.run, given.seeds, given.model, given.out, given.cache))
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)

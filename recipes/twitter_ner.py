@@ -9,15 +9,14 @@ chosen is chosen by the development part; the test part is scored once a run.
 """
 
 import re
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import relmo
-from recipes import tagger_runs
-from recipes.tagger_runs import Run
-from relmo.errors import InputError
+from recipes.task_runs import Run, command_line, found, parser, show, tagged
 from relmo.model import Elmo
 from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_run import TaggerData
@@ -76,7 +75,7 @@ def tweets(data: Path | None, setting: str) -> Tweets:
         [
             normalised(sentence)
             for sentence in read_tagged(
-                tagger_runs.found(data, [f"ner/wnut16/{name}"], _SOURCE), format="conll"
+                found(data, [f"ner/wnut16/{name}"], _SOURCE), format="conll"
             )
         ]
         for name in ("train", "dev", "test")
@@ -86,8 +85,8 @@ def tweets(data: Path | None, setting: str) -> Tweets:
     return Tweets(*split(train + dev + test, [0.8, 0.1, 0.1], seed=SPLIT_SEED))
 
 
-def tuned(parts: Tweets, out: Path) -> Elmo:
-    """The biLM in the box after it has learned the training part's text.
+def tuned(parts: Tweets, model: str | None, out: Path) -> Elmo:
+    """The biLM after it has learned the training part's text.
 
     Args:
         parts: the best of the run is that with the lowest perplexity on the development part.
@@ -98,76 +97,60 @@ def tuned(parts: Tweets, out: Path) -> Elmo:
         lines = (" ".join(sentence.tokens) + "\n" for sentence in sentences)
         (out / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
     finetune(
-        relmo.load().checkpoint(), out / "train.txt", out / "dev.txt", out / "bilm", TUNING,
+        relmo.load(model).checkpoint(), out / "train.txt", out / "dev.txt", out / "bilm", TUNING,
         epochs=2, resume=True,
     )  # fmt: skip
     return relmo.load(out / "bilm" / "best")
 
 
-def run(
-    kind: str,
+def runs(
+    setting: str,
     parts: Tweets,
-    elmo: Elmo | None,
+    rows: Sequence[str],
+    seeds: Sequence[int],
+    model: str | None,
     out: Path,
     cache: Path | None,
-    training: TaggerTraining,
-) -> Run:
-    """Train one of `RUNS` and score it.
+) -> Iterator[Run]:
+    """Each row of the table with each seed; what it takes to tune the biLM is said on the way.
 
     Args:
-        kind: a key of `RUNS`.
-        parts: the data.
-        elmo: the biLM, where it reads one.
-        out: folder of the run.
+        setting: a key of `TRAINING`.
+        parts: its data.
+        rows: keys of `RUNS`.
+        seeds: of each.
+        model: as `relmo.load` takes it.
+        out: folder of the runs.
         cache: folder for the biLM's layers.
-        training: how.
     """
-    data = TaggerData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
-    config = replace(CONFIG, elmo=elmo is not None)
-    return tagger_runs.trained(RUNS[kind], data, parts.test, out, config, training)
-
-
-def runs(
-    parts: Tweets,
-    kinds: Sequence[str],
-    seeds: Sequence[int],
-    out: Path,
-    cache: Path | None,
-    training: TaggerTraining,
-) -> list[Run]:
-    """Each kind of run with each seed; what it takes to tune the biLM is said on the way."""
-    found = []
-    for kind in kinds:
-        start = time.perf_counter()
-        elmo = None if kind == "none" else relmo.load()
-        if kind == "tuned":
-            elmo = tuned(parts, out)
-            print(f"biLM tuned in {time.perf_counter() - start:.0f} s", flush=True)
+    for row in rows:
+        elmo = None if row == "none" else relmo.load(model)
+        if row == "tuned":
+            start = time.perf_counter()
+            elmo = tuned(parts, model, out)
+            print(f"biLM tuned in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        data = TaggerData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
+        config = replace(CONFIG, elmo=elmo is not None)
         for seed in seeds:
-            seeded = replace(training, seed=seed)
-            found.append(run(kind, parts, elmo, out / f"{kind}-{seed}", cache, seeded))
-            print(found[-1], flush=True)
-    return found
+            name, training = f"{setting}: {RUNS[row]}", replace(TRAINING[setting], seed=seed)
+            yield tagged(name, data, parts.test, out / f"{row}-{seed}", config, training)
 
 
 def main() -> None:
     """Read the command line, tune, train and score."""
-    parser = tagger_runs.parser(__doc__, "runs/twitter")
-    parser.add_argument("--setting", nargs="+", choices=TRAINING, default=list(TRAINING))
-    parser.add_argument("--run", nargs="+", choices=RUNS, default=list(RUNS), help="which taggers")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
-    given = parser.parse_args()
-    found = []
-    try:
-        for setting in given.setting:
-            parts = tweets(given.data, setting)
-            out = given.out / setting
-            of_setting = runs(parts, given.run, given.seeds, out, given.cache, TRAINING[setting])
-            found += [replace(one, name=f"{setting}: {one.name}") for one in of_setting]
-    except InputError as error:
-        parser.error(str(error))
-    print(tagger_runs.table(found))
+    made = parser(__doc__, "runs/twitter", RUNS)
+    made.add_argument("--setting", nargs="+", choices=TRAINING, default=list(TRAINING))
+    given = made.parse_args()
+    parts = {setting: tweets(given.data, setting) for setting in given.setting}
+    show(
+        run
+        for setting in given.setting
+        for run in runs(
+            setting, parts[setting], given.run, given.seeds, given.model, given.out / setting,
+            given.cache,
+        )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    command_line(main)
