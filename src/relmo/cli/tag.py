@@ -13,6 +13,7 @@ import typer
 
 from relmo.cli import given as models
 from relmo.cli import runs, tagged, tasks
+from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
     from relmo.tasks.evaluation import Scores
@@ -237,7 +238,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag
 
 
 @tag.command()
-def predict(
+def predict(  # noqa: PLR0913 - each is a flag
     folder: Folder,
     file: Annotated[
         str,
@@ -251,28 +252,37 @@ def predict(
         bool,
         typer.Option(
             "--scores",
-            help="Print an object a line instead: tokens, tags, their probabilities, and spans.",
+            help="Print an object a line instead: tokens, tags, their probabilities, and spans, "
+            "and of a text where they stand in it.",
         ),
     ] = False,
     format: tagged.Format = None,
     token_column: tagged.TokenColumn = None,
     tag_column: tagged.TagColumn = None,
+    tokenizer: tagged.Tokenizer = None,
     encoding: tagged.Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print FILE with the tags that a tagger gives it, in its own format.
 
-    With --format text a file in UTF-8 may be of any length, and is tagged while it is read.
+    With --format text a file in UTF-8 may be of any length, and is tagged while it is read; a file
+    that is given with --tokenizer is such a text.
     """
     from relmo.tasks.tagger import Tagger
     from relmo.text.tagged import read_tokens
+    from relmo.text.tokenizers import by_name
 
+    if tokenizer is not None and format not in (None, tagged.FileFormat.text):
+        raise ConfigError(f"--tokenizer: a file of --format {format} has tokens already")
+    format = format if tokenizer is None else tagged.FileFormat.text
+    tokenize = by_name(tokenizer or "whitespace")
     tagger = Tagger.load(folder, device=runs.device(device))
     if format is tagged.FileFormat.text and encoding is None and ".zip" not in file.lower():
-        _print_stream(tagger.predict_stream(tagged.text(file)), scores)
+        _print_stream(tagger.predict_stream(tagged.text(file), tokenize=tokenize), scores)
         return
-    document = read_tokens(file, **tagged.layout(format, token_column, tag_column, encoding))
-    found = tagger.predict_stream(document.sentences)
+    layout = tagged.layout(format, token_column, tag_column, encoding)
+    document = read_tokens(file, tokenize=tokenize, **layout)
+    found = tagger.predict_stream(document.texts or document.sentences, tokenize=tokenize)
     if scores:
         _print_stream(found, scores)
         return
