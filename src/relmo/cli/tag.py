@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import fields, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,22 +77,8 @@ def train(  # noqa: PLR0913 - each is a flag
         ),
     ] = True,
     char_dim: tasks.CharDim = 64,
-    word_dim: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Width of word vectors of its own; 0: it has none.",
-            show_default="64, or that of --vectors",
-        ),
-    ] = None,
-    vectors: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Word vectors of word2vec or GloVe for the words of the files, kept as they are.",
-            show_default="learned",
-        ),
-    ] = None,
+    word_dim: tasks.WordDim = None,
+    vectors: tasks.Vectors = None,
     lstm_dim: tasks.LstmDim = 128,
     n_layers: Annotated[int, typer.Option(metavar="N", help="Layers of LSTMs.")] = 2,
     dropout: tasks.Dropout = 0.5,
@@ -115,16 +101,12 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.text.tagged import read_tagged
 
-    given["word_dim"] = 64 if word_dim is None else word_dim
+    given["word_dim"] = tasks.WORD_DIM if word_dim is None else word_dim
     config, training = _settings(given)
     layout = tagged.layout(format, token_column, tag_column, encoding)
     parts = [None if file is None else read_tagged(file, **layout) for file in (train, dev, test)]
-    if vectors is not None:
-        from relmo.tasks.tagger_data import word_vectors
-
-        sentences = chain.from_iterable(part or [] for part in parts)
-        given["vectors"] = word_vectors(vectors, sentences, word_dim)
-        config = replace(config, word_dim=given["vectors"][1].shape[1])
+    tokens = (sentence.tokens for part in parts for sentence in part or ())
+    config, given["vectors"] = tasks.with_vectors(config, vectors, tokens, word_dim)
     tasks.of_seeds(
         lambda number, folder: _train(given, parts, config, replace(training, seed=number), folder),
         seeds, seed, out, "F1",
