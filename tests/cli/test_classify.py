@@ -75,6 +75,47 @@ def test_pairs_of_two_columns_by_several_seeds(files: Path):
     assert "holds 2 runs" in relmo("classify", "evaluate", "runs", "pairs.tsv").err
 
 
+def test_columns_encodings_and_tokenizers_are_named(files: Path):
+    pytest.importorskip("sacremoses")
+    rows = [f'"é","{" ".join(s.tokens)}!",{s.label}\n' for s in TRAIN]
+    (files / "rows.csv").write_text("".join(rows), encoding="latin-1")
+    texts = ("--text-columns", "1", "--encoding", "latin-1", "--tokenizer", "moses")
+    flags = ("--label-column", "-1", *texts)
+    ran = relmo("classify", "train", "--train", "rows.csv", "--dev", "rows.csv", *flags,
+                "--out", "run", "--no-elmo", *QUICK)  # fmt: skip
+    assert ran.code == 0, ran.err
+    report = relmo("classify", "evaluate", "run", "rows.csv", *flags, "--report", "json")
+    scores = json.loads(report.out)
+    assert f"development accuracy {scores['accuracy']:.2f}" in ran.out
+    told = relmo("classify", "predict", "run", "rows.csv", *texts)
+    labels = [line.split("\t")[0] for line in told.out.splitlines()]
+    right = sum(label == s.label for label, s in zip(labels, TRAIN, strict=True))
+    assert 100 * right / len(TRAIN) == pytest.approx(scores["accuracy"])
+    assert "!" in (files / "run/best/vocab.txt").read_text().split()
+    unread = relmo("classify", "predict", "run", "rows.csv", "--text-columns", "1")
+    assert (unread.code, unread.out) == (2, "")
+    assert "rows.csv: line 1: not utf-8" in unread.err
+    nowhere = relmo("classify", "evaluate", "run", "rows.csv", "--text-columns", "1,2,3")
+    assert "expected one or two, got 3" in nowhere.err
+
+
+def test_vectors_of_a_file_are_kept_and_needed_no_more(files: Path):
+    vectors = files / "glove.txt"
+    vectors.write_text("cat 1 2 3\nDog 0 1 0\noak 3 3 3\n")
+    given = (*DATA, "--no-elmo", *QUICK[:-2], "--vectors", "glove.txt")
+    ran = relmo("classify", "train", *given, "--out", "run")
+    assert ran.code == 0, ran.err
+    vectors.unlink()
+    assert relmo("classify", "evaluate", "run", "dev").out.startswith("Accuracy: ")
+    config = json.loads((files / "run/best/config.json").read_text())
+    assert config["classifier"]["word_dim"] == 3
+    assert "oak" in (files / "run/best/vocab.txt").read_text().split()
+    vectors.write_text("cat 1 2 3\n")
+    wrong = relmo("classify", "train", *given, "--out", "other", "--word-dim", "2")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "width 3, expected 2" in wrong.err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

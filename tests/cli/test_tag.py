@@ -147,6 +147,45 @@ def test_a_text_is_tagged_while_it_is_read_and_as_a_whole_file_is(small: Path):
         assert "no sentence in it" in ran.err
 
 
+def test_spans_of_a_text_say_where_they_stand_in_its_line(small: Path):
+    line = "  Ann\tsaw\u00a0Rome ."
+    ran = [
+        relmo("tag", "predict", "run", "-", *flags, "--scores", stdin=f"\n{line}\r\n")
+        for flags in (
+            ("--format", "text"), ("--format", "text", "--encoding", "utf-8"),
+            ("--tokenizer", "whitespace"),
+        )
+    ]  # fmt: skip
+    assert len({told.out for told in ran}) == 1
+    found = json.loads(ran[0].out)
+    assert found["text"] == line
+    assert [line[start:end] for start, end in found["offsets"]] == found["tokens"]
+    for span in found["spans"]:
+        tokens = found["tokens"][span["start"] : span["end"]]
+        assert line[span["start_char"] : span["end_char"]].split() == tokens
+
+
+def test_a_text_is_tokenised_where_asked(small: Path):
+    pytest.importorskip("sacremoses")
+    text = "Ann saw Rome.\n"
+    (small / "text").write_text(text)
+    told = relmo("tag", "predict", "run", "-", "--tokenizer", "moses", stdin=text)
+    assert [line.split("\t")[0] for line in told.out.split("\n")] == [
+        "Ann",
+        "saw",
+        "Rome",
+        ".",
+        "",
+        "",
+    ]
+    for flags in (("--encoding", "utf-8"), ("--format", "text")):
+        again = relmo("tag", "predict", "run", "text", "--tokenizer", "moses", *flags)
+        assert again.out == told.out
+    wrong = relmo("tag", "predict", "run", "dev", "--format", "conll", "--tokenizer", "moses")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--tokenizer: a file of --format conll has tokens already" in wrong.err
+
+
 TEXTS = {
     "conll": "Ann O\nsaw O\n",
     "conllu": "1\tAnn\t_\tX\t_\t_\t_\t_\t_\t_\n2\tsaw\t_\tX\t_\t_\t_\t_\t_\t_\n\n",

@@ -46,7 +46,7 @@ def test_spans_are_entities_and_white_space_is_not_shown_to_the_tagger(run: Path
     assert doc[1].is_space
     (found,) = Tagger.load(run).predict(["the cat saw Ann Bob in Rome ."])
     assert found.spans
-    assert entities(doc) == [(label, start + 1, end + 1) for label, start, end, _ in found.spans]
+    assert entities(doc) == [(label, start + 1, end + 1) for label, start, end, *_ in found.spans]
 
 
 def test_each_sentence_is_tagged_on_its_own_whatever_the_batch(run: Path):
@@ -59,8 +59,8 @@ def test_each_sentence_is_tagged_on_its_own_whatever_the_batch(run: Path):
     first, second = Tagger.load(run).predict(sentences)
     n = len(sentences[0])
     assert entities(docs[0]) == [
-        *((label, start, end) for label, start, end, _ in first.spans),
-        *((label, start + n, end + n) for label, start, end, _ in second.spans),
+        *((label, start, end) for label, start, end, *_ in first.spans),
+        *((label, start + n, end + n) for label, start, end, *_ in second.spans),
     ]
 
 

@@ -99,10 +99,29 @@ def test_spans_have_offsets_and_the_score_of_their_least_certain_tag():
         tokens=("in", "New", "York", "Ann"), tags=("O", "B-LOC", "I-LOC", "B-PER"),
         scores=(0.9, 0.8, 0.5, 0.7), scheme="BIO",
     )  # fmt: skip
-    assert tagged.spans == [("LOC", 1, 3, 0.5), ("PER", 3, 4, 0.7)]
-    assert json.loads(json.dumps(tagged.to_dict()))["spans"][0] == {
-        "label": "LOC", "start": 1, "end": 3, "score": 0.5,
+    assert tagged.spans == [("LOC", 1, 3, 0.5, None, None), ("PER", 3, 4, 0.7, None, None)]
+    found = json.loads(json.dumps(tagged.to_dict()))
+    assert found["text"] is found["offsets"] is None
+    assert found["spans"][0] == {
+        "label": "LOC", "start": 1, "end": 3, "score": 0.5, "start_char": None, "end_char": None,
     }  # fmt: skip
+
+
+def test_tokens_and_spans_of_a_text_are_stretches_of_it(run: Path):
+    tagger = Tagger.load(run)
+    text = "  Bob\tsaw\u00a0 Ann Eve in\u3000Rome. \n"
+    (found,) = tagger.predict([text], tokenize=lambda line: line.replace(".", " . ").split())
+    assert found.offsets is not None
+    assert [text[start:end] for start, end in found.offsets] == list(found.tokens)
+    assert found.tokens[-2:] == ("Rome", ".")
+    surfaces = [text[span.start_char : span.end_char] for span in found.spans]
+    assert [" ".join(surface.split()) for surface in surfaces] == [
+        " ".join(found.tokens[span.start : span.end]) for span in found.spans
+    ]
+    assert "Bob" in surfaces
+    assert json.loads(json.dumps(found.to_dict()))["text"] == text
+    (given,) = tagger.predict([found.tokens])
+    assert [span[:4] for span in given.spans] == [span[:4] for span in found.spans]
 
 
 def test_scores_are_probabilities_and_sum_to_1_over_the_tags():

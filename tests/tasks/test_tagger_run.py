@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from relmo.errors import ConfigError, InputError, TrainingError
+from relmo.tasks.own_words import word_vectors
 from relmo.tasks.tagger import Tagger
 from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_data import epoch_batches, word_vectors
+from relmo.tasks.tagger_data import epoch_batches
 from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.tagger_run import TaggerData, TaggingRun
 from relmo.text.vocab import Vocabulary
@@ -132,14 +133,14 @@ def test_given_word_vectors_stay_as_they_are(tmp_path: Path):
 def test_vectors_of_a_file_are_those_of_the_words_of_the_data(tmp_path: Path):
     path = tmp_path / "glove.txt"
     path.write_text("rome 1 2\nAnn 3 4\nelsewhere 5 6\nnew 7 8\n")
-    words, vectors = word_vectors(path, [*TRAIN, sentence(["New"], ["O"])])
+    words, vectors = word_vectors(path, [*(s.tokens for s in TRAIN), ["New"]])
     assert words.words == ("Ann", "new", "rome")
     assert vectors.tolist() == [[3, 4], [7, 8], [1, 2]]
     with pytest.raises(InputError, match=r"glove\.txt.*width 2, expected 3"):
-        word_vectors(path, TRAIN, 3)
+        word_vectors(path, [["Rome"]], 3)
     path.write_text("elsewhere 5 6\n")
     with pytest.raises(InputError, match=r"glove\.txt: has none of the \d+ words of the data"):
-        word_vectors(path, TRAIN)
+        word_vectors(path, [["Rome"]])
 
 
 def test_given_word_vectors_are_where_it_starts():

@@ -53,6 +53,34 @@ def test_single_sentences_are_one_column(tmp_path: Path):
     assert [s.tokens for s in read_labelled(tmp_path / "a", tokenize=list)] == [("a", " ", "b")]
 
 
+def test_a_csv_has_cells_in_quotes_that_may_hold_line_ends(tmp_path: Path):
+    text = 'text,label\r\n"a ""b"", c\r\nd",yes\r\n\r\ne,no\r\n'
+    expected = [("yes", 'a "b", c d', None, 2), ("no", "e", None, 5)]
+    assert shown(read_labelled(put(tmp_path, "a.csv", text))) == expected
+    assert shown(read_labelled(put(tmp_path, "a", text))) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("a.tsv", "\t"), ("a.csv", ","), ("a", "\t"), ("a", ",")]
+)
+def test_a_table_whose_columns_are_numbers_has_no_heading(tmp_path: Path, name: str, mark: str):
+    path = put(tmp_path, name, "7\ta b\tyes\n8\td\tno\n".replace("\t", mark))
+    expected = [("yes", "a b", None, 1), ("no", "d", None, 2)]
+    assert shown(read_labelled(path, label_column=-1, text_columns=[1])) == expected
+    pairs = read_labelled(path, label_column=None, text_columns=[1, 0])
+    assert shown(pairs) == [(None, "a b", "7", 1), (None, "d", "8", 2)]
+    by_both = read_labelled(path, label_column=2, text_columns=["a b"])
+    assert shown(by_both) == [("no", "d", None, 2)]
+    with pytest.raises(InputError, match="no column 3; it has '0', '1', '2'"):
+        read_labelled(path, label_column=3, text_columns=[1])
+
+
+def test_what_has_no_columns_is_said_where_they_are_named(tmp_path: Path):
+    path = put(tmp_path, "a", "yes a b\n")
+    with pytest.raises(InputError, match="a file of the format 'lines' has no columns to name"):
+        read_labelled(path, format="lines", text_columns=["a"])
+
+
 def test_a_text_without_labels_is_read_for_prediction(tmp_path: Path):
     path = put(tmp_path, "a.txt", "a b\nc\td e\n")
     found = read_labelled(path, label_column=None)
@@ -71,6 +99,8 @@ def test_a_text_without_labels_is_read_for_prediction(tmp_path: Path):
         ("a.tsv", b"label\tsentence\n1\t \n", "line 2: expected a sentence, got one without"),
         ("a.tsv", b"sentence\tlabels\na\t1\n", "no column 'label'; it has 'sentence', 'labels'"),
         ("a.tsv", b"label\tsentence\n1\t\xe9\n", "line 2: not utf-8: byte 0xe9 at offset 17"),
+        ("a.csv", b'label,text\n1,a\n0,"b\n1,c\n', "line 3: not comma-separated: unexpected end"),
+        ("a.csv", b'label,text\n\n1,"a\nb",c\n', "line 3: expected 2 columns, as in the heading"),
         ("a.jsonl", b'{"label": 1', "line 1: not valid JSON"),
         ("a.jsonl", b'{"label": 1}', "line 1: expected 'sentence', 'text', or 'sentence1'"),
         ("a.jsonl", b'{"label": null, "text": "a"}', "line 1: 'label' is null, expected text"),

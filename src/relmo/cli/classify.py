@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relmo.cli import corpus, runs, tagged, tasks
 from relmo.cli import given as models
-from relmo.cli import runs, tasks
 
 if TYPE_CHECKING:
     from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
@@ -30,6 +30,7 @@ class FileFormat(StrEnum):
 
     lines = "lines"
     tsv = "tsv"
+    csv = "csv"
     jsonl = "jsonl"
     text = "text"
     datasets = "datasets"
@@ -38,6 +39,22 @@ class FileFormat(StrEnum):
 Format = Annotated[
     FileFormat | None,
     typer.Option(help="Of the files.", show_default="as their names and first lines say"),
+]
+LabelColumn = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN",
+        help="Of a table or of objects: name, or number from 0, from the end where negative.",
+    ),
+]
+TextColumns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN[,COLUMN]",
+        help="Likewise, of sentences, or of both of a pair. A table has no heading where all "
+        "columns are given by number.",
+        show_default="sentence, text, or sentence1,sentence2",
+    ),
 ]
 Folder = Annotated[
     Path, typer.Argument(metavar="DIR", help="A classifier or its run.", show_default=False)
@@ -54,6 +71,10 @@ def train(  # noqa: PLR0913 - each is a flag
     out: runs.Out,
     test: tasks.Test = None,
     format: Format = None,
+    label_column: LabelColumn = "label",
+    text_columns: TextColumns = None,
+    tokenizer: corpus.Tokenizer = "whitespace",
+    encoding: tagged.Encoding = None,
     epochs: tasks.Epochs = 20,
     patience: tasks.Patience = 5,
     seed: runs.Seed = 1,
@@ -64,9 +85,8 @@ def train(  # noqa: PLR0913 - each is a flag
     finetune_elmo: tasks.FinetuneElmo = False,
     cache: tasks.Cache = None,
     char_dim: tasks.CharDim = 64,
-    word_dim: Annotated[
-        int, typer.Option(metavar="N", help="Width of word vectors of its own; 0: it has none.")
-    ] = 64,
+    word_dim: tasks.WordDim = None,
+    vectors: tasks.Vectors = None,
     lstm_dim: tasks.LstmDim = 128,
     n_layers: Annotated[
         int, typer.Option(metavar="N", help="Layers of LSTMs; 0: tokens are pooled as they are.")
@@ -95,19 +115,32 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.text.labelled import read_labelled
 
-    kind = _kind(format)
-    parts = [
-        None if file is None else read_labelled(file, format=kind) for file in (train, dev, test)
-    ]
+    given["word_dim"] = tasks.WORD_DIM if word_dim is None else word_dim
+    layout = _layout(format, text_columns, tokenizer, encoding)
+    layout["label_column"] = tagged.column(label_column)
+    parts = [None if file is None else read_labelled(file, **layout) for file in (train, dev, test)]
     config, training = _settings(given, parts[0] or [])
+    sentences = (sentence for part in parts for sentence in part or ())
+    tokens = (tokens for s in sentences for tokens in (s.tokens, s.second or ()))
+    config, given["vectors"] = tasks.with_vectors(config, vectors, tokens, word_dim)
     tasks.of_seeds(
         lambda number, folder: _train(given, parts, config, replace(training, seed=number), folder),
         seeds, seed, out, "accuracy",
     )  # fmt: skip
 
 
-def _kind(format: FileFormat | None) -> Any:
-    return None if format is None else format.value
+def _layout(
+    format: FileFormat | None, texts: str | None, tokenizer: str, encoding: str | None
+) -> dict[str, Any]:
+    """How files are laid out, as `read_labelled` takes it, but for the labels."""
+    from relmo.text.tokenizers import by_name
+
+    return {
+        "format": None if format is None else format.value,
+        "text_columns": () if texts is None else tuple(map(tagged.column, texts.split(","))),
+        "tokenize": by_name(tokenizer),
+        "encoding": encoding,
+    }
 
 
 def _settings(
@@ -143,6 +176,7 @@ def _train(
         dev=dev,
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
         cache=tasks.cache_folder(given["cache"]),
+        vectors=given["vectors"],
     )
     with runs.stop_on_signals() as received, runs.display() as show:
         result = train_classifier(
@@ -163,7 +197,7 @@ def _train(
 
 
 @classify.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913 - each is a flag
     folder: Folder,
     file: Annotated[
         str,
@@ -177,6 +211,10 @@ def evaluate(
         tasks.Report, typer.Option(help="How the scores are printed.")
     ] = tasks.Report.markdown,
     format: Format = None,
+    label_column: LabelColumn = "label",
+    text_columns: TextColumns = None,
+    tokenizer: corpus.Tokenizer = "whitespace",
+    encoding: tagged.Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print how well a classifier finds the labels of FILE, in percent.
@@ -187,7 +225,8 @@ def evaluate(
     from relmo.tasks.classifier import Classifier
     from relmo.text.labelled import read_labelled
 
-    sentences = read_labelled(file, format=_kind(format))
+    layout = _layout(format, text_columns, tokenizer, encoding)
+    sentences = read_labelled(file, label_column=tagged.column(label_column), **layout)
     classifier = Classifier.load(folder, device=runs.device(device))
     scores = label_scores([s.label or "" for s in sentences], classifier.classify(sentences))
     if report is tasks.Report.json:
@@ -215,6 +254,9 @@ def predict(
         ),
     ] = False,
     format: Format = None,
+    text_columns: TextColumns = None,
+    tokenizer: corpus.Tokenizer = "whitespace",
+    encoding: tagged.Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print the label of each sentence or pair of FILE, a line each, and after a tab how sure."""
@@ -222,8 +264,8 @@ def predict(
     from relmo.tasks.classifier_data import check_pairs
     from relmo.text.labelled import read_labelled
 
-    kind = _kind(format)
-    sentences = read_labelled(file, format=kind, label_column=None)
+    layout = _layout(format, text_columns, tokenizer, encoding)
+    sentences = read_labelled(file, label_column=None, **layout)
     classifier = Classifier.load(folder, device=runs.device(device))
     check_pairs(sentences, pairs=classifier.config.pairs)
     seconds = [s.second or () for s in sentences] if classifier.config.pairs else None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from relmo.errors import InputError
 from relmo.text import corpora
 
-__all__ = ["Line", "check", "count", "read"]
+__all__ = ["Line", "check", "count", "read", "stdin"]
 
 _PATH = re.compile(r"\S*[/\\]\S*|\S*\.[A-Za-z]\w{0,7}")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -56,7 +56,7 @@ def read(arguments: Sequence[str]) -> Iterator[Line]:
     """
     for argument in arguments:
         if argument == "-":
-            source, lines = "standard input", _stdin()
+            source, lines = "standard input", stdin()
         elif _is_file(argument):
             source, lines = argument, corpora.lines(argument)
         else:
@@ -99,7 +99,12 @@ def _checked(argument: str) -> str:
     return argument
 
 
-def _stdin() -> Iterator[str]:
+def stdin() -> Iterator[str]:
+    """The lines of standard input without their ends, blank ones too.
+
+    Raises:
+        InputError: a line is not UTF-8, or longer than `corpora.MAX_LINE_BYTES`.
+    """
     stream = sys.stdin.buffer
     number = 0
     while line := stream.readline(corpora.MAX_LINE_BYTES + 1):

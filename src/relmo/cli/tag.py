@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import fields, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ import typer
 
 from relmo.cli import given as models
 from relmo.cli import runs, tagged, tasks
+from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
     from relmo.tasks.evaluation import Scores
@@ -76,22 +77,8 @@ def train(  # noqa: PLR0913 - each is a flag
         ),
     ] = True,
     char_dim: tasks.CharDim = 64,
-    word_dim: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Width of word vectors of its own; 0: it has none.",
-            show_default="64, or that of --vectors",
-        ),
-    ] = None,
-    vectors: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Word vectors of word2vec or GloVe for the words of the files, kept as they are.",
-            show_default="learned",
-        ),
-    ] = None,
+    word_dim: tasks.WordDim = None,
+    vectors: tasks.Vectors = None,
     lstm_dim: tasks.LstmDim = 128,
     n_layers: Annotated[int, typer.Option(metavar="N", help="Layers of LSTMs.")] = 2,
     dropout: tasks.Dropout = 0.5,
@@ -114,16 +101,12 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.text.tagged import read_tagged
 
-    given["word_dim"] = 64 if word_dim is None else word_dim
+    given["word_dim"] = tasks.WORD_DIM if word_dim is None else word_dim
     config, training = _settings(given)
     layout = tagged.layout(format, token_column, tag_column, encoding)
     parts = [None if file is None else read_tagged(file, **layout) for file in (train, dev, test)]
-    if vectors is not None:
-        from relmo.tasks.tagger_data import word_vectors
-
-        sentences = chain.from_iterable(part or [] for part in parts)
-        given["vectors"] = word_vectors(vectors, sentences, word_dim)
-        config = replace(config, word_dim=given["vectors"][1].shape[1])
+    tokens = (sentence.tokens for part in parts for sentence in part or ())
+    config, given["vectors"] = tasks.with_vectors(config, vectors, tokens, word_dim)
     tasks.of_seeds(
         lambda number, folder: _train(given, parts, config, replace(training, seed=number), folder),
         seeds, seed, out, "F1",
@@ -237,7 +220,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag
 
 
 @tag.command()
-def predict(
+def predict(  # noqa: PLR0913 - each is a flag
     folder: Folder,
     file: Annotated[
         str,
@@ -251,28 +234,37 @@ def predict(
         bool,
         typer.Option(
             "--scores",
-            help="Print an object a line instead: tokens, tags, their probabilities, and spans.",
+            help="Print an object a line instead: tokens, tags, their probabilities, and spans, "
+            "and of a text where they stand in it.",
         ),
     ] = False,
     format: tagged.Format = None,
     token_column: tagged.TokenColumn = None,
     tag_column: tagged.TagColumn = None,
+    tokenizer: tagged.Tokenizer = None,
     encoding: tagged.Encoding = None,
     device: runs.Device = "cpu",
 ) -> None:
     """Print FILE with the tags that a tagger gives it, in its own format.
 
-    With --format text a file in UTF-8 may be of any length, and is tagged while it is read.
+    With --format text a file in UTF-8 may be of any length, and is tagged while it is read; a file
+    that is given with --tokenizer is such a text.
     """
     from relmo.tasks.tagger import Tagger
     from relmo.text.tagged import read_tokens
+    from relmo.text.tokenizers import by_name
 
+    if tokenizer is not None and format not in (None, tagged.FileFormat.text):
+        raise ConfigError(f"--tokenizer: a file of --format {format} has tokens already")
+    format = format if tokenizer is None else tagged.FileFormat.text
+    tokenize = by_name(tokenizer or "whitespace")
     tagger = Tagger.load(folder, device=runs.device(device))
     if format is tagged.FileFormat.text and encoding is None and ".zip" not in file.lower():
-        _print_stream(tagger.predict_stream(tagged.text(file)), scores)
+        _print_stream(tagger.predict_stream(tagged.text(file), tokenize=tokenize), scores)
         return
-    document = read_tokens(file, **tagged.layout(format, token_column, tag_column, encoding))
-    found = tagger.predict_stream(document.sentences)
+    layout = tagged.layout(format, token_column, tag_column, encoding)
+    document = read_tokens(file, tokenize=tokenize, **layout)
+    found = tagger.predict_stream(document.texts or document.sentences, tokenize=tokenize)
     if scores:
         _print_stream(found, scores)
         return

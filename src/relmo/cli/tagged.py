@@ -10,8 +10,8 @@ from relmo.cli import lines
 from relmo.errors import InputError
 from relmo.text import corpora
 
-__all__ = ["Encoding", "FileFormat", "Format", "TagColumn", "TokenColumn", "layout",
-           "text"]  # fmt: skip
+__all__ = ["Encoding", "FileFormat", "Format", "TagColumn", "TokenColumn", "Tokenizer", "column",
+           "layout", "text"]  # fmt: skip
 
 
 class FileFormat(StrEnum):
@@ -46,18 +46,27 @@ Encoding = Annotated[
         metavar="NAME", help="Of the files, such as latin-1.", show_default="utf-8, see docs"
     ),
 ]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="whitespace|moses[:LANG]|spacy[:LANG]",
+        help="How a sentence becomes tokens; LANG is a language's code, en without.",
+        show_default="whitespace",
+    ),
+]
+
+
+def column(name: str | None) -> int | str | None:
+    """A column as a flag gives it: a number where it is one."""
+    if name is None or not name.removeprefix("-").isdecimal():
+        return name
+    return int(name)
 
 
 def layout(
     format: FileFormat | None, token: str | None, tag: str | None, encoding: str | None
 ) -> dict[str, Any]:
     """How files are laid out, as `relmo.text.tagged` takes it."""
-
-    def column(name: str | None) -> int | str | None:
-        if name is None or not name.removeprefix("-").isdecimal():
-            return name
-        return int(name)
-
     return {
         "format": None if format is None else format.value,
         "token_column": column(token),
@@ -67,13 +76,13 @@ def layout(
 
 
 def text(file: str) -> Iterator[str]:
-    """The lines of a text.
+    """The lines of a text, as they are but for their ends.
 
     Raises:
         InputError: it cannot be read, or has no sentence.
     """
     is_empty = True
-    for line in (line.text for line in lines.read([file])) if file == "-" else corpora.lines(file):
+    for line in lines.stdin() if file == "-" else corpora.lines(file):
         is_empty = is_empty and not line.strip()
         yield line
     if is_empty:

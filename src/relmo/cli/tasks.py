@@ -3,22 +3,26 @@
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from relmo.cli import given as models
 from relmo.cli.words import in_bytes, some
 from relmo.errors import ConfigError
+from relmo.tasks.settings import TokenConfig
 
 if TYPE_CHECKING:
     from relmo.tasks.layer_cache import CacheProgress
+    from relmo.tasks.own_words import WordVectors
     from relmo.train.loop import Result
 
 __all__ = [
+    "WORD_DIM",
     "BatchSize",
     "Cache",
     "CharDim",
@@ -38,11 +42,19 @@ __all__ = [
     "Report",
     "Seeds",
     "Test",
+    "Vectors",
+    "WordDim",
     "cache_folder",
     "closing",
     "of_seeds",
     "telling",
+    "with_vectors",
 ]
+
+
+WORD_DIM = 64
+"""Width of a network's own word vectors where nothing else is said."""
+C = TypeVar("C", bound=TokenConfig)
 
 
 class Report(StrEnum):
@@ -103,6 +115,22 @@ CharDim = Annotated[
     int,
     typer.Option(metavar="N", help="Width of a character CNN of its own; 0: it has none."),
 ]
+WordDim = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Width of word vectors of its own; 0: it has none.",
+        show_default="64, or that of --vectors",
+    ),
+]
+Vectors = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Word vectors of word2vec or GloVe for the words of the files, kept as they are.",
+        show_default="learned",
+    ),
+]
 LstmDim = Annotated[int, typer.Option(metavar="N", help="Width of each direction of its LSTMs.")]
 Dropout = Annotated[float, typer.Option(metavar="X", help="Share zeroed of what layers read.")]
 MixDropout = Annotated[float, typer.Option(metavar="X", help="Share zeroed of a mix.")]
@@ -155,6 +183,25 @@ def closing(result: "Result", out: Path, score: str) -> str:
     if result.ended_early:
         line += f" at step {result.best_step:,}; ended early, as none after it was better"
     return line
+
+
+def with_vectors(
+    config: C, file: str | None, sentences: Iterable[Sequence[str]], dim: int | None
+) -> "tuple[C, WordVectors | None]":
+    """The word vectors of --vectors for the words of sentences, and a config of their width.
+
+    Args:
+        config: what --word-dim and others say.
+        file: of vectors; None: they are learned.
+        sentences: tokens of all data.
+        dim: --word-dim, where it is given.
+    """
+    if file is None:
+        return config, None
+    from relmo.tasks.own_words import word_vectors
+
+    vectors = word_vectors(file, sentences, dim)
+    return replace(config, word_dim=vectors[1].shape[1]), vectors
 
 
 def cache_folder(given: str | None) -> Path | None:

@@ -104,6 +104,6 @@ def _ents(doc: Doc, rows: list[int], found: TaggedTokens) -> list[Span]:
     if found.scheme == "plain":
         return []
     return [
-        Span(doc, rows[start], rows[end - 1] + 1, label=label)
-        for label, start, end, _ in found.spans
+        Span(doc, rows[span.start], rows[span.end - 1] + 1, label=span.label)
+        for span in found.spans
     ]

@@ -26,9 +26,10 @@ from relmo.tasks.classifier_data import (
 )
 from relmo.tasks.classifier_model import ClassifierNetwork
 from relmo.tasks.layer_cache import CacheProgress
+from relmo.tasks.own_words import WordVectors, fill, own_words, vectors_sha256
 from relmo.tasks.tagger_data import Encoder
 from relmo.tasks.task_files import HERE
-from relmo.tasks.task_run import TaskRun, own_words
+from relmo.tasks.task_run import TaskRun
 from relmo.text.labelled import LabelledSentence
 from relmo.train.folder import RUN, RunFolder
 from relmo.train.loop import Progress, Result
@@ -47,6 +48,9 @@ class ClassifierData:
     """For the score after each epoch, by which the best is chosen."""
     elmo: Elmo | None = None
     """The biLM, where the classifier reads one; fine-tuned, it is changed in place."""
+    vectors: WordVectors | None = None
+    """Words and their vectors (n_words, word_dim), which stay as they are (see
+    `own_words.word_vectors`); None: random ones, learned."""
     cache: Path | None = None
     """Folder for the layers of the frozen biLM; None: they are computed in each epoch."""
 
@@ -109,7 +113,7 @@ class ClassifyingRun(TaskRun):
         self.labels, ids = label_ids(data.train)
         label_ids(data.dev, self.labels)  # which are unknown is said now
         self.gold = torch.from_numpy(ids).to(self.device)
-        self.words = own_words(_all_tokens(data.train), config, training)
+        self.words = own_words(_all_tokens(data.train), config, training, data.vectors)
         self.train_inputs, self.dev_inputs = (
             self._encoder(sentences, on_cache) for sentences in (data.train, data.dev)
         )
@@ -128,6 +132,7 @@ class ClassifyingRun(TaskRun):
         network = ClassifierNetwork(
             self.config, len(self.labels), shape, 0 if words is None else len(words)
         )
+        fill(network, words, self.data.vectors)
         return Classifier(
             network.to(self.device), self.labels,
             words=words, elmo=elmo, elmo_source=HERE if self._tuned else None,
@@ -162,6 +167,7 @@ class ClassifyingRun(TaskRun):
             "train": _sha256(self.data.train),
             "dev": _sha256(self.data.dev),
             "elmo": self.elmo_sha256,
+            "vectors": vectors_sha256(self.data.vectors),
             "torch": str(torch.__version__),
         }
 

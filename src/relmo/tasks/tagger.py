@@ -11,6 +11,7 @@ Peters et al. 2018, section 3.2: see `relmo.tasks.tagger_model` for the network,
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -26,9 +27,10 @@ from relmo.tasks.tagger_data import Encoder, allowed_steps, decoded, tag_ids
 from relmo.tasks.tagger_files import TaggerFiles
 from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.task_files import HERE, ElmoReference, referred_elmo, trained_folder
-from relmo.text.sentences import Sentence, tokenised
+from relmo.text.sentences import Offset, Sentence, offsets, with_texts
 from relmo.text.spans import Scheme, spans
 from relmo.text.tagged import TaggedSentence
+from relmo.text.tokenizers import Tokenize
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["SHIPPED", "ScoredSpan", "TaggedTokens", "Tagger"]
@@ -48,6 +50,10 @@ class ScoredSpan(NamedTuple):
     """Number of the token after its last one."""
     score: float
     """The probability of the least certain of its tags."""
+    start_char: int | None = None
+    """Of its first character in the sentence's text; None where there is no text."""
+    end_char: int | None = None
+    """Of the character after its last one: it is `text[start_char:end_char]`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +67,36 @@ class TaggedTokens:
     """The probability of each tag, whatever its neighbours are."""
     scheme: Scheme
     """Of the tags."""
+    text: str | None = None
+    """The string that the sentence was given as; None where it was given as tokens."""
+
+    @cached_property
+    def offsets(self) -> list[Offset] | None:
+        """Where each token stands in the text: it is `text[start:end]`.
+
+        None where there is no text, or the tokenizer did not keep to its characters.
+        """
+        return None if self.text is None else offsets(self.text, self.tokens)
 
     @property
     def spans(self) -> list[ScoredSpan]:
         """What the tags stand for, from left to right; each token where they are no spans."""
+        places = self.offsets
         return [
-            ScoredSpan(label, start, end, min(self.scores[start:end]))
+            ScoredSpan(
+                label, start, end, min(self.scores[start:end]),
+                start_char=None if places is None else places[start][0],
+                end_char=None if places is None else places[end - 1][1],
+            )
             for label, start, end in spans(self.tags, self.scheme)
-        ]
+        ]  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """As `relmo tag predict --scores` prints it."""
         return {
+            "text": self.text,
             "tokens": self.tokens,
+            "offsets": self.offsets,
             "tags": self.tags,
             "scores": self.scores,
             "spans": [span._asdict() for span in self.spans],
@@ -215,57 +238,71 @@ class Tagger:
         tagger_files.write(files, checkpoint if source == HERE else None, folder, dtype)
 
     def predict(
-        self, sentences: Iterable[Sentence], *, token_budget: int = 4096
+        self,
+        sentences: Iterable[Sentence],
+        *,
+        tokenize: Tokenize = str.split,
+        token_budget: int = 4096,
     ) -> list[TaggedTokens]:
         """Tag sentences.
 
         Args:
-            sentences: lists of tokens, or strings that are split on white space.
+            sentences: lists of tokens, or strings.
+            tokenize: from a string to its tokens, such as `relmo.text.tokenizers.by_name("moses")`;
+                by default it is split on white space.
             token_budget: tokens computed together; it changes no tag.
 
         Raises:
             InputError: `sentences` is a single string, a token is not a string or the budget is
                 below 1.
         """
-        return list(self.predict_stream(sentences, token_budget=token_budget))
+        return list(self.predict_stream(sentences, tokenize=tokenize, token_budget=token_budget))
 
     def predict_stream(
-        self, sentences: Iterable[Sentence], *, token_budget: int = 4096
+        self,
+        sentences: Iterable[Sentence],
+        *,
+        tokenize: Tokenize = str.split,
+        token_budget: int = 4096,
     ) -> Iterator[TaggedTokens]:
         """Tag sentences lazily, in memory that does not grow with how many there are.
 
         Args:
             sentences: as for `predict`.
+            tokenize: likewise.
             token_budget: tokens computed together; 16 times as many are held.
 
         Raises:
             InputError: as `predict` does; what a token is, is said when its turn comes.
         """
-        return self._predicted(tokenised(sentences), token_budget)
+        return self._predicted(with_texts(sentences, tokenize), token_budget)
 
     def _predicted(
-        self, sentences: Iterator[list[str]], token_budget: int
+        self, sentences: Iterator[tuple[list[str], str | None]], token_budget: int
     ) -> Iterator[TaggedTokens]:
-        held: list[list[str]] = []
+        held: list[tuple[list[str], str | None]] = []
         n_tokens = 0
-        for tokens in sentences:
-            held.append(tokens)
+        for tokens, text in sentences:
+            held.append((tokens, text))
             n_tokens += len(tokens) + 1  # sentences without tokens take room too
             if n_tokens >= _TOGETHER * token_budget:
                 yield from self._tagged(held, token_budget)
                 held, n_tokens = [], 0
         yield from self._tagged(held, token_budget)
 
-    def _tagged(self, tokens: list[list[str]], token_budget: int) -> list[TaggedTokens]:
+    def _tagged(
+        self, sentences: list[tuple[list[str], str | None]], token_budget: int
+    ) -> list[TaggedTokens]:
+        tokens = [found for found, _ in sentences]
         layers = None if self.elmo is None else ComputedLayers(self.elmo, tokens)
         encoder = Encoder(self.config, self.words, tokens, layers, self.device)
         found = decoded(self.network, encoder, self.allowed, token_budget)
         return [
             TaggedTokens(
                 tokens=tuple(sentence), tags=tuple(self.tags[tag] for tag in tags),
-                scores=tuple(scores), scheme=self.scheme,
+                scores=tuple(scores), scheme=self.scheme, text=text,
             )
-            for sentence, (tags, scores) in zip(tokens, found, strict=True)
+            for (sentence, text), (tags, scores) in zip(sentences, found, strict=True)
         ]  # fmt: skip
 
     def tag(self, sentences: Sequence[TaggedSentence]) -> list[tuple[str, ...]]:

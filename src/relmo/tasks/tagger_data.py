@@ -15,14 +15,12 @@ from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.token_model import CHARACTERS, TokenInputs
 from relmo.text import batching
 from relmo.text.chars import CharSpace
-from relmo.text.corpora import PathLike
 from relmo.text.spans import Scheme
 from relmo.text.tagged import TaggedSentence
 from relmo.text.vocab import Vocabulary
-from relmo.text.word_vectors import read as read_vectors
 
 __all__ = ["Encoder", "allowed_steps", "decoded", "epoch_batches", "known_words", "tag_ids",
-           "word_vectors"]  # fmt: skip
+           ]  # fmt: skip
 
 _POOL = 64  # batches' worth of sentences that are sorted by length together
 _SPACE = CharSpace(CHARACTERS)
@@ -91,32 +89,6 @@ class Encoder:
 def known_words(words: Vocabulary, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
     """Ids of tokens, each as it is written, else in lower case, else that of `<UNK>`."""
     return words.ids([token if token in words else token.lower() for token in tokens])
-
-
-def word_vectors(
-    path: PathLike, sentences: Iterable[TaggedSentence], dim: int | None = None
-) -> tuple[Vocabulary, Tensor]:
-    """The vectors that a word2vec or GloVe file has of the words of sentences, for `TaggerData`.
-
-    A word is looked for as it is written and in lower case. Those of the development and test data
-    belong among them: a tagger knows the vectors of no others.
-
-    Args:
-        path: see `relmo.text.word_vectors`.
-        sentences: to train on, and others.
-        dim: the width that the vectors have to have; None: whatever it is.
-
-    Raises:
-        InputError: the file cannot be read, has another width, or none of the words.
-        MissingExtraError: a .zst file and no zstandard.
-    """
-    tokens = {token for sentence in sentences for token in sentence.tokens}
-    words = sorted({*tokens, *(token.lower() for token in tokens)})
-    found = read_vectors(path, words, dim)
-    if not found.n_found:
-        raise InputError(f"{path}: has none of the {len(words)} words of the data")
-    kept = Vocabulary(word for word, has in zip(words, found.mask, strict=True) if has)
-    return kept, torch.from_numpy(found.matrix[found.mask])
 
 
 def epoch_batches(

@@ -17,21 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relmo.errors import ConfigError, FormatError, InputError
+from relmo.errors import FormatError, InputError
 from relmo.model import Elmo
 from relmo.tasks import tagger_files
 from relmo.tasks.evaluation import evaluate
 from relmo.tasks.layer_cache import CacheProgress
+from relmo.tasks.own_words import WordVectors, fill, own_words, vectors_sha256
 from relmo.tasks.tagger import Tagger
 from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_data import Encoder, decoded, tag_ids
 from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.task_files import HERE
-from relmo.tasks.task_run import TaskRun, own_words
-from relmo.text.chars import UNK_TOKEN
+from relmo.tasks.task_run import TaskRun
 from relmo.text.spans import detect
 from relmo.text.tagged import TaggedSentence
-from relmo.text.vocab import Vocabulary
 from relmo.train.folder import RUN, RunFolder
 from relmo.train.loop import Progress, Result
 
@@ -49,9 +48,9 @@ class TaggerData:
     """For the score after each epoch, by which the best is chosen."""
     elmo: Elmo | None = None
     """The biLM, where the tagger reads one; fine-tuned, it is changed in place."""
-    vectors: tuple[Vocabulary, Tensor] | None = None
+    vectors: WordVectors | None = None
     """Words and their vectors (n_words, word_dim), which stay as they are (see
-    `tagger_data.word_vectors`); None: random ones, learned."""
+    `own_words.word_vectors`); None: random ones, learned."""
     cache: Path | None = None
     """Folder for the layers of the frozen biLM; None: they are computed in each epoch."""
 
@@ -105,7 +104,7 @@ class TaggingRun(TaskRun):
         training: TaggerTraining,
         on_cache: Callable[[CacheProgress], None] = lambda _: None,
     ) -> None:
-        _check(data, config)
+        _check(data)
         super().__init__(folder, config, training, data.elmo)
         self.data, self.config = data, config
         counts = Counter(tag for sentence in data.train for tag in sentence.tags)
@@ -113,7 +112,7 @@ class TaggingRun(TaskRun):
         self.gold = tag_ids(data.train, tags)
         tag_ids(data.dev, tags)  # which are unknown is said now, not after the first epoch
         self.tags, self.scheme = tags, detect([s.tags for s in data.train])
-        self.words = _words(data, config, training)
+        self.words = own_words([s.tokens for s in data.train], config, training, data.vectors)
         self.train_inputs, self.dev_inputs = (
             self._encoder(sentences, on_cache) for sentences in (data.train, data.dev)
         )
@@ -130,9 +129,7 @@ class TaggingRun(TaskRun):
         config, elmo, words = self.config, self.elmo, self.words
         shape = (0, 0) if elmo is None else (elmo.n_layers, elmo.dim)
         network = TaggerNetwork(config, len(self.tags), shape, 0 if words is None else len(words))
-        if self.data.vectors is not None and network.words is not None and words is not None:
-            _fill(network.words, words, self.data.vectors)
-            network.words.requires_grad_(False)
+        fill(network, words, self.data.vectors)
         return Tagger(
             network.to(self.device), self.tags, self.scheme,
             words=words, elmo=elmo, elmo_source=HERE if self._tuned else None,
@@ -168,7 +165,7 @@ class TaggingRun(TaskRun):
             "train": _sha256(self.data.train),
             "dev": _sha256(self.data.dev),
             "elmo": self.elmo_sha256,
-            "vectors": self.data.vectors and _vectors_sha256(*self.data.vectors),
+            "vectors": vectors_sha256(self.data.vectors),
             "torch": str(torch.__version__),
         }
 
@@ -179,32 +176,11 @@ class TaggingRun(TaskRun):
         return files.tensors
 
 
-def _check(data: TaggerData, config: TaggerConfig) -> None:
+def _check(data: TaggerData) -> None:
     """Whether these go together; said before anything takes time."""
     for name, sentences in (("training", data.train), ("development", data.dev)):
         if not any(sentence.tokens for sentence in sentences):
             raise InputError(f"the {name} data hold no tagged token")
-    if data.vectors is not None and data.vectors[1].shape[1] != config.word_dim:
-        raise ConfigError(
-            f"word vectors: expected {config.word_dim} numbers each, as --word-dim says, got "
-            f"{data.vectors[1].shape[1]}"
-        )
-
-
-def _words(data: TaggerData, config: TaggerConfig, training: TaggerTraining) -> Vocabulary | None:
-    """Of the network's own word vectors: those that come with it, or the training data's."""
-    if config.word_dim and data.vectors is not None:
-        words = data.vectors[0]
-        return words if UNK_TOKEN in words else Vocabulary([UNK_TOKEN, *words.words])
-    return own_words((sentence.tokens for sentence in data.train), config, training)
-
-
-@torch.no_grad()
-def _fill(rows: Tensor, words: Vocabulary, vectors: tuple[Vocabulary, Tensor]) -> None:
-    """Take the vectors of the words; that of `<UNK>`, where they have none, is their mean."""
-    if UNK_TOKEN not in vectors[0]:
-        rows[words.unk] = vectors[1].mean(0)
-    rows[torch.from_numpy(words.ids(vectors[0].words))] = vectors[1].float()
 
 
 def _sha256(sentences: Sequence[TaggedSentence]) -> str:
@@ -212,10 +188,4 @@ def _sha256(sentences: Sequence[TaggedSentence]) -> str:
     digest = hashlib.sha256()
     for sentence in sentences:
         digest.update(json.dumps([sentence.tokens, sentence.tags]).encode())
-    return digest.hexdigest()
-
-
-def _vectors_sha256(words: Vocabulary, vectors: Tensor) -> str:
-    digest = hashlib.sha256(json.dumps(words.words).encode())
-    digest.update(vectors.float().cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -8,7 +8,7 @@ data, its loss and its score: see `tagger_run` and `classifier_run`. The folder 
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,12 +26,11 @@ from relmo.tasks.settings import TaskTraining, TokenConfig
 from relmo.tasks.tagger_data import epoch_batches
 from relmo.tasks.task_files import ELMO
 from relmo.tasks.token_model import TokenNetwork
-from relmo.text.vocab import Vocabulary
 from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
 from relmo.train.optimizers import clip_gradient
 
-__all__ = ["TaskRun", "Trained", "own_words"]
+__all__ = ["TaskRun", "Trained"]
 
 _MAY_CHANGE = {"epochs", "patience"}
 _OF_NO_WEIGHT = {"config", "files", "torch"}
@@ -281,16 +280,6 @@ class TaskRun(ABC):
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise FormatError(f"{where}: training.pt is not of this run: {error!r}") from error
         return progress
-
-
-def own_words(
-    sentences: Iterable[Sequence[str]], config: TokenConfig, training: TaskTraining
-) -> Vocabulary | None:
-    """Of the network's own word vectors: the words of the training data, in lower case."""
-    if not config.word_dim:
-        return None
-    lowered = ([token.lower() for token in sentence] for sentence in sentences)
-    return Vocabulary.build(lowered, min_count=training.min_count)
 
 
 def _check_continues(started: dict[str, Any], now: dict[str, Any], source: Path) -> None:

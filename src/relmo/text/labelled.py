@@ -6,7 +6,8 @@
 | format | a file of |
 |---|---|
 | `lines` | a label, white space and a tokenised sentence a line |
-| `tsv` | columns under a heading: `label`, `sentence`, or `sentence1` and `sentence2` |
+| `tsv` | columns between tabs, headed `label` and `sentence`, or `sentence1` and `sentence2` |
+| `csv` | the same between commas, where cells may be in double quotes and hold line ends |
 | `jsonl` | objects a line with such fields |
 | `text` | a sentence a line, with no label; of a pair, a tab between the two |
 | `datasets` | see `hf_datasets` |
@@ -14,21 +15,24 @@
 Files may be compressed or in a zip archive, and `-` is standard input: see `read_source`.
 """
 
+import csv
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from relmo.errors import InputError
 from relmo.text import hf_datasets
 from relmo.text.corpora import PathLike
+from relmo.text.layouts import Column
 from relmo.text.records import json_object, some, text_value
 from relmo.text.sources import Source, read_source, suffix
 from relmo.text.tokenizers import Tokenize
 
 __all__ = ["LabelledFormat", "LabelledSentence", "read_labelled"]
 
-LabelledFormat = Literal["lines", "tsv", "jsonl", "text", "datasets"]
+LabelledFormat = Literal["lines", "tsv", "csv", "jsonl", "text", "datasets"]
 _LABEL = "label"
 _TEXTS = (("sentence",), ("text",), ("sentence1", "sentence2"))
 _LATIN = ("", ".all", ".train", ".dev", ".test", ".txt")  # of the sets that are latin-1 in part
@@ -51,14 +55,16 @@ class LabelledSentence:
 
 Record = tuple[int, str | None, Sequence[str]]
 """Number of a line from 1, the label and the texts."""
+Rows = Iterator[tuple[int, list[str]]]
+"""The cells of a table's rows, each with the number of its first line, from 1."""
 
 
 def read_labelled(
     path: PathLike,
     *,
     format: LabelledFormat | None = None,
-    label_column: str | None = _LABEL,
-    text_columns: Sequence[str] = (),
+    label_column: Column = _LABEL,
+    text_columns: Sequence[int | str] = (),
     tokenize: Tokenize = str.split,
     encoding: str | None = None,
 ) -> list[LabelledSentence]:
@@ -67,10 +73,12 @@ def read_labelled(
     Args:
         path: the file; see the module for what it may be.
         format: what it is; None: what its name or first line says.
-        label_column: the heading or field of labels, which may be numbers in JSON. None: labels
-            are not read, and a file of no other format is `text`.
+        label_column: the heading or field of labels, which may be numbers in JSON; or the number
+            of a column, from 0, from the end where negative. None: labels are not read, and a file
+            of no other format is `text`.
         text_columns: that of sentences, or those of the two of a pair; none: `sentence`, `text`,
-            or `sentence1` and `sentence2`.
+            or `sentence1` and `sentence2`. A table whose columns are all given by number has no
+            heading.
         tokenize: from a text to its tokens.
         encoding: None: UTF-8, or latin-1 for what is not UTF-8 and is named .all, .train, .dev,
             .test, .txt or has no suffix, as TREC and others that come as `lines`.
@@ -85,7 +93,8 @@ def read_labelled(
     columns = tuple(text_columns)
     if format == "datasets" or (format is None and hf_datasets.is_dataset(path)):
         name = os.fspath(path)
-        found = _of_dataset(name, label_column, columns)
+        label = None if label_column is None else str(label_column)
+        found = _of_dataset(name, label, tuple(map(str, columns)))
     else:
         source = read_source(path, encoding, latin=_LATIN)
         name, found = source.name, _records(source, format, label_column, columns)
@@ -104,13 +113,17 @@ def read_labelled(
 
 
 def _records(
-    source: Source, format: LabelledFormat | None, label: str | None, columns: tuple[str, ...]
+    source: Source, format: LabelledFormat | None, label: Column, columns: tuple[int | str, ...]
 ) -> Iterator[Record]:
-    format = format or _format(source, label, columns)
+    are_named = bool(columns) or label not in (None, _LABEL)
+    format = format or _format(source, label, are_named)
     if format == "jsonl":
-        return _of_json(source, label, columns)
-    if format == "tsv":
-        return _of_table(source, label, columns)
+        return _of_json(source, None if label is None else str(label), tuple(map(str, columns)))
+    if format in ("tsv", "csv"):
+        rows = _tabbed(source) if format == "tsv" else _csv(source)
+        return _of_table(source, rows, label, columns)
+    if are_named:
+        raise InputError(f"{source.name}: a file of the format {format!r} has no columns to name")
     if format == "text":
         if label is not None:
             raise InputError(f"{source.name}: a text has no labels to read")
@@ -118,13 +131,20 @@ def _records(
     return _of_lines(source, label)
 
 
-def _format(source: Source, label: str | None, columns: tuple[str, ...]) -> LabelledFormat:
+def _format(source: Source, label: Column, are_named: bool) -> LabelledFormat:
     first = next((line for _, line in _lines(source)), "")
-    if suffix(source.name) in (".jsonl", ".ndjson") or (first[:1], first[-1:]) == ("{", "}"):
+    ending = suffix(source.name)
+    if ending in (".jsonl", ".ndjson") or (first[:1], first[-1:]) == ("{", "}"):
         return "jsonl"
-    names = first.split("\t")
-    if any({*texts} <= {*names} for texts in ((columns,) if columns else _TEXTS)):
-        return "tsv"
+    if ending == ".csv":
+        return "csv"
+    if are_named:
+        return "tsv" if "\t" in first or ending == ".tsv" else "csv"
+    tabbed, commaed = first.split("\t"), [name.strip('"') for name in first.split(",")]
+    tables: tuple[tuple[LabelledFormat, list[str]], ...] = (("tsv", tabbed), ("csv", commaed))
+    for format, names in tables:
+        if any({*texts} <= {*names} for texts in _TEXTS):
+            return format
     return "text" if label is None else "lines"
 
 
@@ -133,7 +153,7 @@ def _lines(source: Source) -> Iterator[tuple[int, str]]:
     return ((i, line) for i, line in enumerate(source.lines, start=1) if line.strip())
 
 
-def _of_lines(source: Source, label: str | None) -> Iterator[Record]:
+def _of_lines(source: Source, label: Column) -> Iterator[Record]:
     for i, line in _lines(source):
         its_label, *rest = line.split(maxsplit=1)
         if not rest:
@@ -143,21 +163,44 @@ def _of_lines(source: Source, label: str | None) -> Iterator[Record]:
         yield i, None if label is None else its_label, rest
 
 
-def _of_table(source: Source, label: str | None, columns: tuple[str, ...]) -> Iterator[Record]:
-    lines = _lines(source)
-    names = next(lines, (0, ""))[1].split("\t")
-    texts = [names.index(name) for name in _texts(names, columns, source.name)]
-    labels = None if label is None else _known(names, label, source.name)
-    for i, line in lines:
-        cells = line.split("\t")
-        if len(cells) != len(names):
+def _tabbed(source: Source) -> Rows:
+    return ((i, line.split("\t")) for i, line in _lines(source))
+
+
+def _csv(source: Source) -> Rows:
+    """The rows that are not blank, each with the number of its first line."""
+    rows = csv.reader((f"{line}\n" for line in source.lines), strict=True)
+    start = 1
+    try:
+        for row in rows:
+            if row:
+                yield start, row
+            start = rows.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{source.name}: line {start}: not comma-separated: {error}") from error
+
+
+def _of_table(
+    source: Source, rows: Rows, label: Column, columns: tuple[int | str, ...]
+) -> Iterator[Record]:
+    wanted = [*columns, *(() if label is None else (label,))]
+    first = next(rows, (0, [""]))
+    names, whose = first[1], "heading"
+    if columns and all(isinstance(column, int) for column in wanted):
+        names, whose, rows = [str(n) for n in range(len(names))], "first row", chain([first], rows)
+    texts = [
+        _index(names, column, source.name) for column in columns or _texts(names, (), source.name)
+    ]
+    labels = None if label is None else _index(names, label, source.name)
+    for i, row in rows:
+        if len(row) != len(names):
             raise InputError(
-                f"{source.name}: line {i}: expected {len(names)} columns, as in the heading, got "
-                f"{len(cells)}: {line!r:.60}"
+                f"{source.name}: line {i}: expected {len(names)} columns, as in the {whose}, got "
+                f"{len(row)}: {' '.join(row)!r:.60}"
             )
-        if labels is not None and not cells[labels].strip():
+        if labels is not None and not row[labels].strip():
             raise InputError(f"{source.name}: line {i}: expected a label, got an empty cell")
-        yield i, None if labels is None else cells[labels].strip(), [cells[n] for n in texts]
+        yield i, None if labels is None else row[labels].strip(), [row[n] for n in texts]
 
 
 def _of_json(source: Source, label: str | None, columns: tuple[str, ...]) -> Iterator[Record]:
@@ -197,7 +240,10 @@ def _texts(names: Sequence[str], given: tuple[str, ...], where: str) -> tuple[st
     raise InputError(f"{where}: expected {expected}; it has {some(names)}")
 
 
-def _known(names: Sequence[str], name: str, where: str) -> int:
-    if name not in names:
-        raise InputError(f"{where}: no column {name!r}; it has {some(names)}")
-    return names.index(name)
+def _index(names: Sequence[str], column: int | str, where: str) -> int:
+    """The number of a column of a table, from 0."""
+    if isinstance(column, int) and -len(names) <= column < len(names):
+        return column % len(names)
+    if column not in names:
+        raise InputError(f"{where}: no column {column!r}; it has {some(names)}")
+    return names.index(str(column))

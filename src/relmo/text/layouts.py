@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from relmo.errors import InputError
 from relmo.text.records import json_object, text_value
 from relmo.text.sources import Source
+from relmo.text.tokenizers import Tokenize
 
 __all__ = ["Column", "Found", "JsonLines", "Layout", "Lines"]
 
@@ -54,12 +55,14 @@ class Layout(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A tokenised sentence a line, with no tags; with tags it is written as columns."""
+    """A sentence a line, with no tags; with tags it is written as columns."""
+
+    tokenize: Tokenize = str.split
 
     def sentences(self, source: Source) -> Iterator[Found]:
-        """The lines that are not blank, split on white space."""
+        """The lines that have tokens."""
         for i, line in enumerate(source.lines):
-            if tokens := tuple(line.split()):
+            if tokens := tuple(self.tokenize(line)):
                 yield Found((i,), tokens, ())
 
     def write(

@@ -9,7 +9,7 @@
 | `conllu` | CoNLL-U | `form`, `upos` |
 | `csv` | comma-separated values with a heading, as the Kaggle corpus | `Word`, `Tag` |
 | `jsonl` | an object a line, as `{"tokens": ["a", "b"], "tags": ["X", "O"]}` | `tokens`, `tags` |
-| `text` | a tokenised sentence a line, with no tags | |
+| `text` | a sentence a line, with no tags | |
 | `datasets` | see `hf_datasets` | `tokens`, `tags` or `ner_tags` |
 
 Files may be compressed or in a zip archive, and `-` is standard input: see `read_source`.
@@ -26,6 +26,7 @@ from relmo.text import hf_datasets, spans, tables
 from relmo.text.corpora import PathLike
 from relmo.text.layouts import Column, Found, JsonLines, Layout, Lines
 from relmo.text.sources import Source, read_source, suffix
+from relmo.text.tokenizers import Tokenize
 
 __all__ = [
     "Document",
@@ -80,6 +81,13 @@ class Document:
     def source(self) -> str:
         """The file."""
         return self._source.name
+
+    @property
+    def texts(self) -> tuple[str, ...] | None:
+        """The sentences as the file has them; None where it has them as tokens."""
+        if not isinstance(self._layout, Lines):
+            return None
+        return tuple(self._source.lines[found.lines[0]] for found in self._found)
 
     def with_tags(self, tags: Iterable[Sequence[str]]) -> bytes:
         """The file with tags in it, whatever else it holds kept as it is.
@@ -152,6 +160,7 @@ def read_tokens(
     format: Format | None = None,
     token_column: Column = None,
     tag_column: Column = None,
+    tokenize: Tokenize = str.split,
     encoding: str | None = None,
 ) -> Document:
     """A file of sentences to predict tags for, which is then written in its own format.
@@ -163,6 +172,7 @@ def read_tokens(
             else each line is a sentence.
         token_column: as for `read_tagged`.
         tag_column: the column to write, in place of what stands there; None: a new one.
+        tokenize: from a sentence of a text to its tokens.
         encoding: as for `read_tagged`.
 
     Raises:
@@ -172,7 +182,11 @@ def read_tokens(
     source = read_source(path, encoding, latin=(".csv",))
     has_columns = token_column is not None or tag_column is not None
     known = format or _format(source, has_columns)
-    layout = _layout(source, known, token_column, tag_column, False)
+    layout = (
+        Lines(tokenize)
+        if known == "text"
+        else _layout(source, known, token_column, tag_column, False)
+    )
     found = tuple(layout.sentences(source))
     if not found:
         raise _is_empty(source)
@@ -248,10 +262,8 @@ def _layout(source: Source, format: Format, token: Column, tag: Column, tagged: 
     if format == "jsonl":
         names = ("tokens" if token is None else token, "tags" if tag is None else tag)
         return JsonLines(str(names[0]), str(names[1]), tagged)
-    if tagged or format == "datasets":
-        expected = "a file with tags, got a text" if tagged else "a file, got a data set"
-        raise InputError(f"{source.name}: expected {expected}")
-    return Lines()
+    expected = "a file with tags, got a text" if tagged else "a file, got a data set"
+    raise InputError(f"{source.name}: expected {expected}")
 
 
 def _format(source: Source, tagged: bool) -> Format:
