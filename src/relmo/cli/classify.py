@@ -92,6 +92,7 @@ def train(  # noqa: PLR0913 - each is a flag
         int, typer.Option(metavar="N", help="Layers of LSTMs; 0: tokens are pooled as they are.")
     ] = 1,
     layers: tasks.Layers = "mix",
+    softmax_words: tasks.SoftmaxWords = False,
     pooling: Annotated[
         str, typer.Option(metavar="max|mean|attention", help="From tokens to their sentence.")
     ] = "max",

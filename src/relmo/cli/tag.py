@@ -63,6 +63,7 @@ def train(  # noqa: PLR0913 - each is a flag
     finetune_elmo: tasks.FinetuneElmo = False,
     cache: tasks.Cache = None,
     layers: tasks.Layers = "mix",
+    softmax_words: tasks.SoftmaxWords = False,
     n_mixtures: Annotated[
         int, typer.Option(metavar="1|2", help="2: a mix of the layers at the output too.")
     ] = 1,

@@ -41,6 +41,7 @@ __all__ = [
     "ReadsElmo",
     "Report",
     "Seeds",
+    "SoftmaxWords",
     "Test",
     "Vectors",
     "WordDim",
@@ -98,6 +99,10 @@ Model = Annotated[
 ]
 Layers = Annotated[
     str, typer.Option(metavar="mix|N", help="A mix of the biLM's layers, or one of them, from 0.")
+]
+SoftmaxWords = Annotated[
+    bool,
+    typer.Option("--softmax-words", help="It reads each word's row of the biLM's softmax too."),
 ]
 FinetuneElmo = Annotated[
     bool,

@@ -130,7 +130,7 @@ class Classifier:
         if files.elmo is None:
             elmo = None
         else:
-            elmo = referred_elmo(files.elmo, folder, elmo).to(device)
+            elmo = referred_elmo(files.elmo, folder, elmo, files.config).to(device)
         return cls(
             files.network().to(device), files.labels, words=files.words,
             elmo=elmo, elmo_source=None if files.elmo is None else files.elmo.source,
@@ -161,7 +161,7 @@ class Classifier:
         reference = None
         if self.elmo is not None:
             assert source is not None
-            reference = ElmoReference.of(self.elmo, source)
+            reference = ElmoReference.of(self.elmo, source, self.config)
         files = ClassifierFiles(
             config=self.config, labels=self.labels, words=self.words, elmo=reference,
             tensors={name: t.detach().cpu() for name, t in self.network.state_dict().items()},
@@ -213,7 +213,7 @@ class Classifier:
             raise InputError(f"expected {len(firsts)} second sentences, got {len(others)}")
         tokens = in_one_list(firsts, others)
         layers = None if self.elmo is None else ComputedLayers(self.elmo, tokens)
-        encoder = Encoder(self.config, self.words, tokens, layers, self.device)
+        encoder = Encoder(self.config, self.words, tokens, layers, self.device, self.elmo)
         return probabilities(
             self.network, PairEncoder(encoder, pairs=self.config.pairs), token_budget
         )

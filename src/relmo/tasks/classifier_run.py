@@ -143,7 +143,7 @@ class ClassifyingRun(TaskRun):
     ) -> PairEncoder:
         tokens = _all_tokens(sentences)
         layers = self._layers(tokens, self.data.cache, on_cache)
-        encoder = Encoder(self.config, self.words, tokens, layers, self.device)
+        encoder = Encoder(self.config, self.words, tokens, layers, self.device, self.elmo)
         return PairEncoder(encoder, pairs=self.config.pairs)
 
     def _loss(self, numbers: Sequence[int]) -> Tensor:

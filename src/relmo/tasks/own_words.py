@@ -4,6 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from relmo.text.corpora import PathLike
 from relmo.text.vocab import Vocabulary
 from relmo.text.word_vectors import read as read_vectors
 
-__all__ = ["WordVectors", "fill", "own_words", "vectors_sha256", "word_vectors"]
+__all__ = ["WordVectors", "fill", "known_words", "own_words", "vectors_sha256", "word_vectors"]
 
 WordVectors = tuple[Vocabulary, Tensor]
 """Words and their vectors, (n_words, dim)."""
@@ -70,6 +72,11 @@ def own_words(
         return None
     lowered = ([token.lower() for token in sentence] for sentence in sentences)
     return Vocabulary.build(lowered, min_count=training.min_count)
+
+
+def known_words(words: Vocabulary, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Ids of tokens, each as it is written, else in lower case, else that of `<UNK>`."""
+    return words.ids([token if token in words else token.lower() for token in tokens])
 
 
 @torch.no_grad()

@@ -77,6 +77,8 @@ class TokenConfig(Settings):
     layers: str = "mix"
     """"mix": a learned mix of the biLM's layers; else one of them by its number, from "0", the
     token layer."""
+    softmax_words: bool = False
+    """Whether it reads the row that each word has in the biLM's softmax too."""
     char_dim: int = 64
     """Width of its own character CNN; 0: it has none."""
     word_dim: int = 64
@@ -91,7 +93,8 @@ class TokenConfig(Settings):
     """Share zeroed of each other input of a layer in training."""
 
     def __post_init__(self) -> None:
-        self._check_bool("elmo")
+        for name in ("elmo", "softmax_words"):
+            self._check_bool(name)
         for name, least, most in (
             ("char_dim", 0, _MOST), ("word_dim", 0, _MOST), ("lstm_dim", 1, _MOST),
             ("n_layers", 0, 64),
@@ -103,6 +106,8 @@ class TokenConfig(Settings):
             raise ConfigError(f"--char-dim must be a multiple of 4, got {self.char_dim}")
         if not (self.elmo or self.char_dim or self.word_dim):
             raise ConfigError("a network without a biLM needs --char-dim or --word-dim, or both")
+        if self.softmax_words and not self.elmo:
+            raise ConfigError("--softmax-words: the network reads no biLM")
         digits = self.layers.isascii() and self.layers.isdecimal() and len(self.layers) < 3
         if self.layers != "mix" and not digits:
             raise ConfigError(

@@ -179,7 +179,7 @@ class Tagger:
         if files.elmo is None:
             elmo = None
         else:
-            elmo = referred_elmo(files.elmo, folder, elmo).to(device)
+            elmo = referred_elmo(files.elmo, folder, elmo, files.config).to(device)
         return cls(
             files.network().to(device), files.tags, files.scheme, words=files.words, elmo=elmo,
             elmo_source=None if files.elmo is None else files.elmo.source, card=files.card,
@@ -229,7 +229,7 @@ class Tagger:
         if self.elmo is not None:
             assert source is not None
             checkpoint = self.elmo.checkpoint()
-            reference = ElmoReference.of(self.elmo, source)
+            reference = ElmoReference.of(self.elmo, source, self.config)
         files = TaggerFiles(
             config=self.config, tags=self.tags, scheme=self.scheme, words=self.words,
             elmo=reference, card=self.card,
@@ -295,7 +295,7 @@ class Tagger:
     ) -> list[TaggedTokens]:
         tokens = [found for found, _ in sentences]
         layers = None if self.elmo is None else ComputedLayers(self.elmo, tokens)
-        encoder = Encoder(self.config, self.words, tokens, layers, self.device)
+        encoder = Encoder(self.config, self.words, tokens, layers, self.device, self.elmo)
         found = decoded(self.network, encoder, self.allowed, token_budget)
         return [
             TaggedTokens(

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from relmo.errors import InputError
-from relmo.model import packed_index
+from relmo.model import Elmo, packed_index
 from relmo.tasks.layer_cache import LayerSource
+from relmo.tasks.own_words import known_words
 from relmo.tasks.settings import TokenConfig
+from relmo.tasks.softmax_words import softmax_rows
 from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.token_model import CHARACTERS, TokenInputs
 from relmo.text import batching
@@ -19,7 +21,7 @@ from relmo.text.spans import Scheme
 from relmo.text.tagged import TaggedSentence
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["Encoder", "allowed_steps", "decoded", "epoch_batches", "known_words", "tag_ids",
+__all__ = ["Encoder", "allowed_steps", "decoded", "epoch_batches", "tag_ids",
            ]  # fmt: skip
 
 _POOL = 64  # batches' worth of sentences that are sorted by length together
@@ -35,6 +37,10 @@ class Encoder:
         sentences: tokens.
         layers: the biLM's layers of the sentences, or None without one.
         device: where the inputs are wanted.
+        elmo: the biLM, where the network reads the rows of its softmax.
+
+    Raises:
+        ConfigError: the biLM has no softmax with a row a word.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Encoder:
         sentences: Sequence[Sequence[str]],
         layers: LayerSource | None,
         device: torch.device,
+        elmo: Elmo | None = None,
     ) -> None:
         self.lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
         self._layers, self.device = layers, device
@@ -54,6 +61,9 @@ class Encoder:
         ]
         self._characters = _SPACE.encode(list(kinds)) if config.char_dim else None
         self._words = None if words is None else known_words(words, list(kinds))
+        self._softmax = None
+        if config.softmax_words and elmo is not None:
+            self._softmax = softmax_rows(elmo, list(kinds))
 
     def __call__(self, numbers: Sequence[int]) -> TokenInputs:
         """A batch.
@@ -73,6 +83,7 @@ class Encoder:
             characters=characters,
             kinds=None if own is None else self._tensor(own),
             words=None if self._words is None else self._tensor(self._words[kinds]),
+            softmax=None if self._softmax is None else self._softmax[kinds].to(self.device),
         )
 
     def _tensor(self, array: npt.NDArray[np.int64]) -> Tensor:
@@ -84,11 +95,6 @@ class Encoder:
             numbers = [number for number in batch.tolist() if self.lengths[number]]
             if numbers:
                 yield numbers
-
-
-def known_words(words: Vocabulary, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Ids of tokens, each as it is written, else in lower case, else that of `<UNK>`."""
-    return words.ids([token if token in words else token.lower() for token in tokens])
 
 
 def epoch_batches(

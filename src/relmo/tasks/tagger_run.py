@@ -140,7 +140,7 @@ class TaggingRun(TaskRun):
     ) -> Encoder:
         tokens = [sentence.tokens for sentence in sentences]
         layers = self._layers(tokens, self.data.cache, on_cache)
-        return Encoder(self.config, self.words, tokens, layers, self.device)
+        return Encoder(self.config, self.words, tokens, layers, self.device, self.elmo)
 
     def _loss(self, numbers: Sequence[int]) -> Tensor:
         tags = torch.from_numpy(np.concatenate([self.gold[n] for n in numbers])).to(self.device)

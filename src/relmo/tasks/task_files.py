@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from relmo.errors import ConfigError, FormatError, InputError
-from relmo.formats.verify import parameters_sha256
 from relmo.model import BOX, Elmo, load
+from relmo.tasks.settings import TokenConfig
+from relmo.tasks.softmax_words import elmo_sha256
 from relmo.train.folder import BEST, LAST
 
 __all__ = ["BOXED", "CONFIG", "ELMO", "HERE", "VOCAB", "ElmoReference", "elmo_reference",
@@ -27,17 +28,17 @@ class ElmoReference:
     source: str
     """"box", "here" or a path."""
     sha256: str
-    """Of its parameters, see `relmo.formats.verify.parameters_sha256`."""
+    """See `relmo.tasks.softmax_words.elmo_sha256`."""
     n_layers: int
     """The token layer counted."""
     dim: int
     """Width of a layer."""
 
     @classmethod
-    def of(cls, elmo: Elmo, source: str) -> "ElmoReference":
-        """That of a biLM."""
+    def of(cls, elmo: Elmo, source: str, config: TokenConfig) -> "ElmoReference":
+        """That of a biLM, by what a network of this shape reads of it."""
         return cls(
-            source=source, sha256=parameters_sha256(elmo.checkpoint()),
+            source=source, sha256=elmo_sha256(elmo, softmax=config.softmax_words),
             n_layers=elmo.n_layers, dim=elmo.dim,
         )  # fmt: skip
 
@@ -137,20 +138,23 @@ def elmo_source(elmo: Elmo) -> str:
     return BOXED if source == BOX.resolve() else str(source)
 
 
-def referred_elmo(expected: ElmoReference, folder: Path, elmo: Elmo | None) -> Elmo:
+def referred_elmo(
+    expected: ElmoReference, folder: Path, elmo: Elmo | None, config: TokenConfig
+) -> Elmo:
     """The biLM that a folder names.
 
     Args:
         expected: what the folder says of it.
         folder: the folder.
         elmo: one that is there already; None: it is loaded.
+        config: what the network reads of it.
 
     Raises:
         InputError: it is no longer where it was.
         FormatError: it is another one.
     """
     elmo = _loaded(expected, folder) if elmo is None else elmo
-    found = parameters_sha256(elmo.checkpoint())
+    found = elmo_sha256(elmo, softmax=config.softmax_words)
     if found != expected.sha256:
         raise FormatError(
             f"{folder}: was trained on a biLM of sha256 {expected.sha256:.12}..., got one of "

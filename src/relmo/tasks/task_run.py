@@ -19,10 +19,10 @@ from torch import Tensor
 
 from relmo.errors import ConfigError, FormatError, TrainingError
 from relmo.formats import relmo_format
-from relmo.formats.verify import parameters_sha256
 from relmo.model import Elmo
 from relmo.tasks.layer_cache import CacheProgress, ComputedLayers, LayerSource, stored
 from relmo.tasks.settings import TaskTraining, TokenConfig
+from relmo.tasks.softmax_words import elmo_sha256
 from relmo.tasks.tagger_data import epoch_batches
 from relmo.tasks.task_files import ELMO
 from relmo.tasks.token_model import TokenNetwork
@@ -75,7 +75,7 @@ class TaskRun(ABC):
             config.mixed(self.elmo.n_layers)  # that a layer is not there is said now
         self.device = torch.device("cpu") if self.elmo is None else self.elmo.device
         # Before anything is learned: a biLM that is fine-tuned is another one soon.
-        self.elmo_sha256 = self.elmo and parameters_sha256(self.elmo.checkpoint())
+        self.elmo_sha256 = self.elmo and elmo_sha256(self.elmo, softmax=config.softmax_words)
         self._untuned = {} if not self._tuned else copy.deepcopy(self._tuned[0].bilm.state_dict())
 
     @abstractmethod

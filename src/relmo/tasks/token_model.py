@@ -33,6 +33,7 @@ class TokenInputs:
         characters: ids of the different tokens (n_kinds, CHARACTERS), or None.
         kinds: which of them each token is, (N,), or None.
         words: word ids (N,), or None.
+        softmax: each word's row of the biLM's softmax (N, dim // 2), or None.
     """
 
     index: PackedIndex
@@ -40,6 +41,7 @@ class TokenInputs:
     characters: Tensor | None = None
     kinds: Tensor | None = None
     words: Tensor | None = None
+    softmax: Tensor | None = None
 
 
 class TokenNetwork(nn.Module):
@@ -59,7 +61,8 @@ class TokenNetwork(nn.Module):
         self._layers = config.mixed(elmo[0])
         elmo_dim = elmo[1] if config.elmo else 0
         self.mixes = nn.ModuleList(
-            ScalarMix(self._layers.stop - self._layers.start) for _ in range(n_mixtures if config.elmo else 0)
+            ScalarMix(self._layers.stop - self._layers.start)
+            for _ in range(n_mixtures if config.elmo else 0)
         )
         self.chars = (
             CharCNN(_own_cnn(config.char_dim), config.char_dim) if config.char_dim else None
@@ -68,7 +71,8 @@ class TokenNetwork(nn.Module):
         if config.word_dim:
             self.words = nn.Parameter(torch.empty(n_words, config.word_dim))
             nn.init.normal_(self.words, std=config.word_dim**-0.5)
-        n_in = elmo_dim + config.char_dim + config.word_dim
+        row_dim = elmo_dim // 2 if config.softmax_words else 0  # as wide as one direction
+        n_in = elmo_dim + config.char_dim + config.word_dim + row_dim
         self.width = 2 * config.lstm_dim if config.n_layers else n_in
         dims = [n_in, *[self.width] * (config.n_layers - 1)][: config.n_layers]
         self.lstms = nn.ModuleList(BiLSTM(dim, config.lstm_dim) for dim in dims)
@@ -102,6 +106,8 @@ class TokenNetwork(nn.Module):
         if self.words is not None:
             assert inputs.words is not None
             own.append(nn.functional.embedding(inputs.words, self.words))
+        if inputs.softmax is not None:
+            own.append(inputs.softmax)
         return own
 
     def penalty(self) -> Tensor:
