@@ -1,4 +1,4 @@
-"""What the recipes of tasks share: their flags, where data lie, runs that are timed, their table."""
+"""What the recipes of tasks share: their flags, where data lie, timed runs, their table."""
 
 import argparse
 import os
@@ -34,6 +34,7 @@ LAYERS = {
     "1": "layer 1",
     "2": "layer 2",
     "mix": "mix of the layers",
+    "softmax": "mix, and the softmax's words",
 }
 """Rows of a table that holds the layers against each other, by what `of_layers` takes."""
 
@@ -98,7 +99,11 @@ def _is_there(path: Path) -> bool:
 
 def of_layers(config: C, row: str) -> C:
     """The same network without ELMo, with one of its layers, or with their mix; see `LAYERS`."""
-    return replace(config, elmo=False) if row == "none" else replace(config, layers=row)
+    if row == "none":
+        return replace(config, elmo=False)
+    if row == "softmax":
+        return replace(config, softmax_words=True)
+    return replace(config, layers=row)
 
 
 def biLM(name: str | None, config: TokenConfig) -> Elmo | None:  # noqa: N802 - the field's name

@@ -90,6 +90,7 @@ def tuned(parts: Tweets, model: str | None, out: Path) -> Elmo:
 
     Args:
         parts: the best of the run is that with the lowest perplexity on the development part.
+        model: as `relmo.load` takes it.
         out: folder for the run, which goes on if it was stopped, and the two texts.
     """
     out.mkdir(parents=True, exist_ok=True)

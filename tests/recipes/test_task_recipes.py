@@ -44,7 +44,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (tmp_path / "classification" / name).write_text(labelled)
     rows = "".join(f"Sentence: {k},He,PRP,O\n,Paris,NNP,B-geo\n" for k in range(30))
     (tmp_path / "ner/gmb/ner_dataset.csv").write_text(f"Sentence #,Word,POS,Tag\n{rows}")
-    tiny_model(tmp_path / "model")
+    tiny_model(tmp_path / "model", words=["<S>", "</S>", "<UNK>", "she"])
     monkeypatch.setenv("RELMO_DATA", str(tmp_path))
     monkeypatch.setattr("os.fsync", lambda _: None)
     monkeypatch.chdir(tmp_path)

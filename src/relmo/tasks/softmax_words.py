@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from relmo._typing import Float
 from relmo.errors import ConfigError
@@ -30,7 +30,7 @@ def softmax_rows(elmo: Elmo, tokens: Sequence[str]) -> Float[Tensor, "n dim"]:
     """
     weight, words = _table(elmo)
     rows = weight[torch.from_numpy(known_words(words, tokens)).to(weight.device)].float()
-    return torch.nn.functional.normalize(rows, dim=1) * rows.shape[1] ** 0.5
+    return nn.functional.normalize(rows, dim=1).mul(rows.shape[1] ** 0.5)
 
 
 def elmo_sha256(elmo: Elmo, *, softmax: bool) -> str:
