@@ -107,6 +107,10 @@ class ClassifyingRun(TaskRun):
         super().__init__(folder, config, training, data.elmo)
         self.data, self.config = data, config
         self.labels, ids = label_ids(data.train)
+        if len(self.labels) == 1:
+            raise InputError(
+                f"the training data have the label {self.labels[0]!r} alone, expected several"
+            )
         label_ids(data.dev, self.labels)  # which are unknown is said now
         if self.elmo is not None:
             config.mixed(self.elmo.n_layers)  # and that a layer is not there
