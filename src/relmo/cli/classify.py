@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relmo.cli import given as models
-from relmo.cli import runs, tasks
+from relmo.cli import runs, tasks, watch
 
 if TYPE_CHECKING:
     from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
@@ -147,7 +147,7 @@ def _train(
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
         cache=tasks.cache_folder(given["cache"]),
     )
-    with runs.stop_on_signals() as received, runs.display() as show:
+    with watch.stop_on_signals() as received, watch.display() as show:
         result = train_classifier(
             data, out, config, training, resume=given["resume"],
             should_stop=lambda: bool(received), on_progress=show, on_cache=tasks.telling(),
