@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,9 @@ COMMANDS = [
     "classify train",
     "classify evaluate",
     "classify predict",
+    "tag train",
+    "tag evaluate",
+    "tag predict",
 ]
 
 
@@ -91,6 +95,16 @@ def test_a_closed_pipe_is_silent():
     assert writer.stderr.read() == b""
     writer.stderr.close()
     writer.wait()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_standard_output_that_is_full_is_one_error():
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            program("train", "--help"), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    line = "relmo: error: cannot write standard output: No space left on device\n"
+    assert (ran.returncode, ran.stderr) == (2, line)
 
 
 @pytest.mark.parametrize("message", ["two\n  lines", "one line"])

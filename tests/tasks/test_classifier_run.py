@@ -112,6 +112,7 @@ def test_another_run_is_not_resumed(tmp_path: Path):
     ("changes", "message"),
     [
         ({"train": []}, "the training data hold no token"),
+        ({"train": [example("a", "x")]}, "have the label 'x' alone, expected several"),
         ({"dev": []}, "the development data hold no token"),
         ({"dev": [example("a", "new", line=5)]}, r"data\.tsv: line 5: the label 'new'"),
         ({"train": [example("a", None, line=6)]}, r"data\.tsv: line 6: expected a label"),

@@ -122,6 +122,10 @@ def test_a_folder_that_is_no_tagger_is_said_to_be_none(tmp_path: Path):
         Tagger.load(tmp_path / "nothing")
     with pytest.raises(FormatError, match=r"is no tagger: it has no config\.json"):
         Tagger.load(tmp_path)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "config.json").write_text('{"format": "relmo-classifier"}')
+    with pytest.raises(FormatError, match=r"best' is no tagger: .*'format' is 'relmo-classifier'"):
+        Tagger.load(tmp_path)
 
 
 def test_of_several_runs_one_has_to_be_named(folder: Path, tmp_path: Path):

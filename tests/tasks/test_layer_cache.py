@@ -74,6 +74,8 @@ def test_a_damaged_file_is_written_anew(
     assert path.read_bytes() == whole
     path.write_bytes(whole[:-1])
     assert seen(tmp_path)
+    path.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])  # one bit of a number
+    assert seen(tmp_path)
     np.save(path, np.zeros((2, 3, 8), np.float16))
     assert seen(tmp_path)
     assert path.read_bytes() == whole

@@ -181,10 +181,13 @@ def test_an_unknown_tag_of_the_development_data_is_named_before_anything_is_lear
     ("changes", "message"),
     [
         ({"train": []}, "the training data hold no tagged token"),
+        ({"train": [sentence(["a", "b"], ["O", "O"])]}, "have the tag 'O' alone, expected several"),
         ({"dev": [sentence([], [])]}, "the development data hold no tagged token"),
     ],
 )
-def test_data_without_a_token_are_an_error(tmp_path: Path, changes: dict[str, Any], message: str):
+def test_data_of_which_nothing_can_be_learned_are_an_error(
+    tmp_path: Path, changes: dict[str, Any], message: str
+):
     with pytest.raises(InputError, match=message):
         trained(tmp_path, data(**changes))
 

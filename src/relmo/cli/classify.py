@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relmo.cli import corpus, runs, tagged, tasks
+from relmo.cli import corpus, runs, tagged, tasks, watch
 from relmo.cli import given as models
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _train(
         cache=tasks.cache_folder(given["cache"]),
         vectors=given["vectors"],
     )
-    with runs.stop_on_signals() as received, runs.display() as show:
+    with watch.stop_on_signals() as received, watch.display() as show:
         result = train_classifier(
             data, out, config, training, resume=given["resume"],
             should_stop=lambda: bool(received), on_progress=show, on_cache=tasks.telling(),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relmo.cli import config_file, corpus, runs
+from relmo.cli import config_file, corpus, runs, watch
 from relmo.cli import given as models
 from relmo.cli.words import some
 
@@ -94,9 +94,9 @@ def finetune(  # noqa: PLR0913 - each is a flag
     corpus.check_apart(files, out, text, held_out)
     words = None if has_words(checkpoint) and vocab is None else runs.words(flags, text)
     with (
-        runs.stop_on_signals() as received,
-        runs.display() as show,
-        runs.board(out, tensorboard) as record,
+        watch.stop_on_signals() as received,
+        watch.display() as show,
+        watch.board(out, tensorboard) as record,
     ):
         tuned = finetune(
             checkpoint, text, held_out, out, tuning,
@@ -104,9 +104,9 @@ def finetune(  # noqa: PLR0913 - each is a flag
             vocab=words, resume=resume, device=runs.device(device),
             should_stop=lambda: bool(received), on_progress=show, on_record=record,
         )  # fmt: skip
-    runs.tell(*_lines(tuned), runs.closing(tuned.result, out))
+    watch.tell(*_lines(tuned), watch.closing(tuned.result, out))
     if tuned.result.stopped:
-        raise typer.Exit(runs.exit_code(received))
+        raise typer.Exit(watch.exit_code(received))
 
 
 def _lines(tuned: "Tuned") -> list[str]:

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -77,10 +78,26 @@ def _relmo(
 def run() -> None:
     """The console script: a RelmoError is one line on standard error and exit code 2.
 
-    Ctrl-C ends with 130 and a closed pipe silently with 1, as typer has it.
+    So is a standard output that cannot be written. Ctrl-C ends with 130 and a closed pipe silently
+    with 1, as typer has it.
     """
     try:
-        app(prog_name="relmo")
+        try:
+            app(prog_name="relmo")
+        finally:
+            sys.stdout.flush()  # here, where a full disk can still be said
     except RelmoError as error:
-        print(f"relmo: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is not None:  # of a file, of which the library should have said it
+            raise
+        with suppress(OSError):
+            sys.stdout.close()  # or Python would try once more
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        _fail(f"cannot write standard output: {error.strerror or error}")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"relmo: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relmo.cli import config_file, corpus, runs
+from relmo.cli import config_file, corpus, runs, watch
 from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ def train(  # noqa: PLR0913 - each is a flag
         words = words or run.vocabulary(text, out)
         settings = replace(settings, model=replace(settings.model, n_words=len(words)))
     with (
-        runs.stop_on_signals() as received,
-        runs.display() as show,
-        runs.board(out, tensorboard) as record,
+        watch.stop_on_signals() as received,
+        watch.display() as show,
+        watch.board(out, tensorboard) as record,
     ):
         result = run.train(
             text, held_out, out, settings,
@@ -131,9 +131,9 @@ def train(  # noqa: PLR0913 - each is a flag
             should_stop=lambda: bool(received), on_progress=show, on_record=record,
         )  # fmt: skip
     _say_found(out)
-    runs.tell(runs.closing(result, out))
+    watch.tell(watch.closing(result, out))
     if result.stopped:
-        raise typer.Exit(runs.exit_code(received))
+        raise typer.Exit(watch.exit_code(received))
 
 
 def _settings(given: dict[str, Any]) -> "TrainConfig":
@@ -166,4 +166,4 @@ def _say_found(out: Path) -> None:
 
     found = RunFolder(out).description().get("word_vectors")
     if found is not None:
-        runs.tell(f"{found['file']}: {found['found']:,} of {found['words']:,} words found")
+        watch.tell(f"{found['file']}: {found['found']:,} of {found['words']:,} words found")

@@ -111,6 +111,10 @@ class ClassifyingRun(TaskRun):
         super().__init__(folder, config, training, data.elmo)
         self.data, self.config = data, config
         self.labels, ids = label_ids(data.train)
+        if len(self.labels) == 1:
+            raise InputError(
+                f"the training data have the label {self.labels[0]!r} alone, expected several"
+            )
         label_ids(data.dev, self.labels)  # which are unknown is said now
         self.gold = torch.from_numpy(ids).to(self.device)
         self.words = own_words(_all_tokens(data.train), config, training, data.vectors)

@@ -4,7 +4,8 @@ An epoch then costs what the task's own network costs. A file of the cache is a 
 (tokens, n_layers, dim) of float16, sentence after sentence: all that a sentence needs lies
 together, and a batch reads a few stretches of it. Its name is a checksum of the model's parameters
 and of the tokens, so the same model over the same data finds it again, whatever the run; nothing
-else is in the folder, and any file of it may be deleted.
+else is in the folder, and any file of it may be deleted. Behind the array stands its CRC-32, four
+bytes: a file whose numbers have changed is written anew.
 
 It is written aside and renamed when it is whole. A killed run leaves what it had under a hidden
 name, which the next run over the same data removes.
@@ -14,6 +15,7 @@ import hashlib
 import json
 import logging
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,7 @@ _logger = logging.getLogger(__name__)
 
 _VERSION = 1  # of what is stored for a model and its data; part of a file's name
 _BYTES_A_NUMBER = 2
+_BYTES_OF_CHECKSUM = 4
 
 Sentences = Sequence[Sequence[str]]
 
@@ -178,11 +181,21 @@ def _opened(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.float16] 
     except (OSError, ValueError, EOFError) as error:
         _logger.warning("%s: not what was stored (%s); it is written anew", path, error)
         return None
-    if array.shape != shape or array.dtype != np.float16:
+    if array.shape != shape or array.dtype != np.float16 or not _is_whole(path, array):
         _logger.warning("%s: another array than was stored; it is written anew", path)
         return None
     found: npt.NDArray[np.float16] = array
     return found
+
+
+def _is_whole(path: Path, array: npt.NDArray[np.float16]) -> bool:
+    """Whether the array's checksum stands behind it."""
+    checksum = 0
+    for start in range(0, len(array), 1000):
+        checksum = zlib.crc32(array[start : start + 1000], checksum)
+    with path.open("rb") as file:
+        file.seek(path.stat().st_size - _BYTES_OF_CHECKSUM)
+        return file.read() == checksum.to_bytes(_BYTES_OF_CHECKSUM, "little")
 
 
 def _write(
@@ -202,7 +215,7 @@ def _write(
     tell(0)
     with replacing_file(path) as aside, aside.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        done = told = 0
+        done = told = checksum = 0
         for layers in elmo.embed_stream(sentences, "all"):
             with np.errstate(over="ignore"):
                 rows = layers.swapaxes(0, 1).astype("<f2")  # (tokens, n_layers, dim)
@@ -211,11 +224,14 @@ def _write(
                     f"{path}: a number of the layers is too large for half precision; go without "
                     "the cache: --cache none"
                 )
-            file.write(rows.tobytes())
+            data = rows.tobytes()
+            file.write(data)
+            checksum = zlib.crc32(data, checksum)
             done += len(rows)
             if done - told > 5000:
                 tell(done)
                 told = done
+        file.write(checksum.to_bytes(_BYTES_OF_CHECKSUM, "little"))
     tell(done)
     remove_leftovers(path)
 

@@ -109,6 +109,9 @@ class TaggingRun(TaskRun):
         self.data, self.config = data, config
         counts = Counter(tag for sentence in data.train for tag in sentence.tags)
         tags = tuple(sorted(counts, key=lambda tag: (-counts[tag], tag)))
+        if len(tags) == 1:
+            raise InputError(f"the training data have the tag {tags[0]!r} alone, expected several; "
+                             "is it the right column?")  # fmt: skip
         self.gold = tag_ids(data.train, tags)
         tag_ids(data.dev, tags)  # which are unknown is said now, not after the first epoch
         self.tags, self.scheme = tags, detect([s.tags for s in data.train])

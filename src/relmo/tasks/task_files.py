@@ -64,7 +64,8 @@ def trained_folder(
     runs = sorted(path.parent for path in folder.glob(f"*/{BEST}/{model}"))
     if runs:
         raise InputError(f"{folder}: holds {len(runs)} runs; give one, such as '{runs[0].parent}'")
-    raise FormatError(f"'{folder}' is no {kind}: {why_not(folder) or f'it has no {model}'}")
+    found = next((f for f in (folder / BEST, folder / LAST) if (f / CONFIG).is_file()), folder)
+    raise FormatError(f"'{found}' is no {kind}: {why_not(found) or f'it has no {model}'}")
 
 
 def read_object(path: Path, format: str, version: int) -> dict[str, Any]:
