@@ -79,6 +79,21 @@ def test_answers_are_written_as_the_scorer_reads_them_and_what_was_learned_is_ke
     assert Path("a.key").read_text() == expected.replace("1:00:00", "1:01:00")
 
 
+def test_a_large_prior_gives_the_most_frequent_sense():
+    command = ["senses", "disambiguate", "ALL.data.xml", *LEARN, "-o", "a.key", "--prior", "99"]
+    assert relmo(*command).code == 0
+    assert Path("a.key").read_text() == "".join(f"{n} play%1:01:00::\n" for n in NAMES[:2])
+
+
+def test_keys_of_any_program_are_scored():
+    Path("a.key").write_text(f"{NAMES[0]} play%1:00:00:: play%1:07:00::\nno play%1:00:00::\n")
+    ran = relmo("senses", "score", "a.key", "ALL.gold.key.txt")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[1].split("   ")[-1].strip() == "50.0 / 16.7 / 25.0"
+    ran = relmo("senses", "score", "ALL.gold.key.txt", "ALL.gold.key.txt", "--report", "json")
+    assert json.loads(ran.out)["ALL.gold.key.txt"]["answers"]["f1"] == 1
+
+
 def test_neighbours_are_printed_as_keywords_in_context():
     ask = ["senses", "neighbours", "the [cat] sat .", "--corpus", "corpus.txt", "--model", "tiny"]
     ran = relmo(*ask, "-n", "2")
@@ -131,6 +146,8 @@ def test_clusters_are_printed_compared_and_drawn():
         (["disambiguate", "ALL.data.xml", "--train", "corpus.txt"], "corpus.txt: line 1: "),
         (["disambiguate", "ALL.data.xml", "--train", "no.safetensors"], "no.safetensors: no such"),
         (["disambiguate", "ALL.data.xml", *LEARN, "--layer", "9"], "--layer: expected one of 0, 1"),
+        (["score", "corpus.txt", "ALL.gold.key.txt"], "corpus.txt: line 1: 'cat' is no sense key"),
+        (["score", "no.key", "ALL.gold.key.txt"], "no.key: no such file"),
         (["neighbours", "cat", "--corpus", "corpus.txt"], "expected one word in brackets"),
         (["neighbours", "[cat]", "--corpus", "no.txt"], "no.txt: no such file"),
         (["neighbours", "[dog]", "--corpus", "corpus.txt", "--model", "bare"], "no use of 'dog'"),

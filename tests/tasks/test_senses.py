@@ -1,7 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from relmo.tasks.senses import SenseAverages, SenseScore, evaluate, word_vectors
+from relmo.tasks.senses import (
+    SenseAverages,
+    SenseScore,
+    answers,
+    evaluate,
+    score_of_keys,
+    scores,
+    word_vectors,
+)
 from relmo.text.senses import Lexeme, SenseSentence, SenseWord, lexeme_of
 from tests.helpers import tiny_elmo
 
@@ -58,6 +68,22 @@ def test_of_senses_as_near_the_most_frequent_one_is_taken():
     assert learned(seen).nearest(PLAY, vectors / 3) == [KEYS[0]] * 2
 
 
+def test_a_prior_adds_the_logarithm_of_the_share_of_a_senses_uses():
+    seen = [*uses(30), *((word(KEYS[0]), v) for _, v in uses(20, seed=2))]
+    averages = learned(seen)
+    n_of = averages.counts[PLAY]
+    for _, vectors in uses(50, seed=1):
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        for layer, found in enumerate(averages.nearest(PLAY, vectors, 0.3)):
+            near = {
+                key: sums[layer] @ unit[layer] / np.linalg.norm(sums[layer])
+                + 0.3 * np.log(n_of[key] / n_of.total())
+                for key, sums in averages.sums.items()
+            }
+            assert found == max(near, key=near.__getitem__)
+        assert averages.nearest(PLAY, vectors, 100.0) == [averages.seen(PLAY)[0]] * 3
+
+
 def test_the_first_sense_is_the_most_frequent_or_the_dictionarys():
     seen = [(word(key), np.ones((1, 2), np.float32)) for key in (KEYS[2], KEYS[1], KEYS[1])]
     assert learned(seen).first(PLAY) == KEYS[1]
@@ -91,6 +117,25 @@ def test_what_has_no_answer_costs_recall_alone():
         2 * (4 / 5) * (4 / 10) / (4 / 5 + 4 / 10)
     )
     assert SenseScore(n_words=0, n_answered=0, n_right=0).f1 == 0
+
+
+def test_keys_are_scored_as_the_official_scorer_does():
+    """Its definition, by hand: of "a" half is right, "c" has no answer, "d" is not asked."""
+    gold = {"a": ("x", "y"), "b": ("z",), "c": ("w",)}
+    found = score_of_keys(gold, {"a": ("x", "q", "q"), "b": ("z",), "d": ("k",)})
+    assert found == SenseScore(n_words=3, n_answered=2, n_right=1.5)
+    assert (found.precision, found.recall, found.f1) == (0.75, 0.5, pytest.approx(0.6))
+
+
+def test_answers_have_the_same_score_as_their_keys():
+    averages = learned(uses(30))
+    asked = [(replace(w, name=str(n)), v) for n, (w, v) in enumerate(uses(50, seed=1))]
+    asked.append((word("run%2:38:00::"), asked[0][1]))  # never seen: no answer
+    answered = list(answers(averages, asked))
+    gold = {w.name: w.keys for w, _ in asked}
+    for layer, score in enumerate(scores(answered)):
+        found = {w.name: (keys[layer],) for w, keys in answered if keys[layer] is not None}
+        assert score == score_of_keys(gold, found)
 
 
 def test_a_words_vectors_are_the_means_over_its_tokens_whatever_the_batch():

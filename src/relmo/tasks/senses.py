@@ -26,6 +26,7 @@ __all__ = [
     "Vectors",
     "answers",
     "evaluate",
+    "score_of_keys",
     "scores",
     "word_vectors",
 ]
@@ -126,8 +127,11 @@ class SenseAverages:
         """Its first sense; None if it has not been seen and is not in the dictionary."""
         return next(iter(self._dictionary.get(lexeme) or self.seen(lexeme)), None)
 
-    def nearest(self, lexeme: Lexeme, vectors: Vectors) -> list[str | None]:
+    def nearest(self, lexeme: Lexeme, vectors: Vectors, prior: float = 0.0) -> list[str | None]:
         """For each layer, the sense whose average has the largest cosine with the vector.
+
+        With a prior, frequent senses have an advantage: what is added to a sense's cosine is
+        `prior` times the logarithm of its share of the lexeme's uses.
 
         Of senses as near, to rounding, it is the one most often seen: so where a layer has one
         vector for a word whatever its sentence. A lexeme that has not been seen gets its first
@@ -136,6 +140,8 @@ class SenseAverages:
         Args:
             lexeme: which word it is.
             vectors: (layers, dim).
+            prior: 0 as in the paper; the larger it is, the more often the answer is the most
+                frequent sense.
         """
         keys = self.seen(lexeme)
         if len(keys) < 2:
@@ -144,7 +150,9 @@ class SenseAverages:
         norms = np.linalg.norm(averages, axis=-1) * np.linalg.norm(vectors, axis=-1)
         products = np.einsum("sld,ld->sl", averages, vectors)
         cosines = products / np.where(norms > 0, norms, 1.0)  # (senses, layers)
-        is_nearest = cosines > cosines.max(axis=0) - _SAME
+        counts = np.array([self._counts[lexeme][key] for key in keys])
+        near = cosines + prior * np.log(counts / counts.sum())[:, None]
+        is_nearest = near > near.max(axis=0) - _SAME
         return [keys[n] for n in is_nearest.argmax(axis=0)]  # the first of them
 
 
@@ -154,7 +162,8 @@ class SenseScore:
 
     n_words: int
     n_answered: int
-    n_right: int
+    n_right: float
+    """A word with several answers counts by the share of them that is right."""
 
     @property
     def precision(self) -> float:
@@ -178,17 +187,18 @@ Answers = tuple[SenseWord, Sequence[str | None]]
 
 
 def answers(
-    averages: SenseAverages, uses: Iterable[tuple[SenseWord, Vectors]]
+    averages: SenseAverages, uses: Iterable[tuple[SenseWord, Vectors]], prior: float = 0.0
 ) -> Iterator[Answers]:
     """The sense of each word: by each layer's vectors, and at the end the first sense.
 
     Args:
         averages: what has been learned.
         uses: words and their vectors, (layers, dim).
+        prior: see `SenseAverages.nearest`.
     """
     for word, vectors in uses:
         first = averages.first(word.lexeme)
-        yield word, [*averages.nearest(word.lexeme, vectors), first]
+        yield word, [*averages.nearest(word.lexeme, vectors, prior), first]
 
 
 def scores(answered: Iterable[Answers]) -> list[SenseScore]:
@@ -206,6 +216,23 @@ def scores(answered: Iterable[Answers]) -> list[SenseScore]:
         )
         for column in columns
     ]
+
+
+def score_of_keys(
+    gold: Mapping[str, Sequence[str]], found: Mapping[str, Sequence[str]]
+) -> SenseScore:
+    """The score of any program's answers, as the scorer of the evaluation sets counts.
+
+    Args:
+        gold: the right keys of each word, by its name, as `text.senses.read_keys` reads them.
+        found: the answers; those to words that are not in `gold` do not count.
+    """
+    answered = [(set(gold[name]), set(keys)) for name, keys in found.items() if name in gold]
+    return SenseScore(
+        n_words=len(gold),
+        n_answered=len(answered),
+        n_right=sum(len(right & keys) / len(keys) for right, keys in answered),
+    )
 
 
 def evaluate(

@@ -21,7 +21,7 @@ from relmo.errors import InputError
 from relmo.text.corpora import MAX_LINE_BYTES, PathLike, lines
 from relmo.text.places import expand
 
-__all__ = ["Lexeme", "SenseSentence", "SenseWord", "keys_path", "lexeme_of", "read"]
+__all__ = ["Lexeme", "SenseSentence", "SenseWord", "keys_path", "lexeme_of", "read", "read_keys"]
 
 _XML, _KEYS = ".data.xml", ".gold.key.txt"
 _POS = {"NOUN": "n", "VERB": "v", "ADJ": "a", "ADV": "r"}
@@ -110,6 +110,28 @@ def read(path: PathLike, *, has_keys: bool = True) -> Iterator[SenseSentence]:
     if re.search(r"\.(tar(\.\w+)?|tgz|txz)$", path.name):
         return _of_tar(path)
     return (found for file in expand([path]) for found in _of_semcor(lines(file), str(file)))
+
+
+def read_keys(path: PathLike) -> dict[str, tuple[str, ...]]:
+    """The sense keys of words by their names, of a file with a line `name key key ...` for each.
+
+    Raises:
+        InputError: there is no such file, or a line is not so or has a word that was there before;
+            it names file and line.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(lines(path), start=1):
+        name, *keys = line.split() or [""]
+        try:
+            if name and not keys:
+                raise InputError("no sense key; expected 'id key ...'")
+            if name in found:
+                raise InputError(f"{name} comes twice")
+            if name:
+                found[name] = _word(0, 1, tuple(keys)).keys
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from error
+    return found
 
 
 # --- SemCor: an element a line, `<wf pos="NN" lemma="jury" wnsn="1" lexsn="1:14:00::">jury</wf>` --
@@ -206,29 +228,13 @@ def _word(start: int, stop: int, keys: tuple[str, ...]) -> SenseWord:
 
 
 def _of_xml(path: Path, keys: Path | None) -> Iterator[SenseSentence]:
-    reader = _Reader(path, None if keys is None else _keys(keys))
+    reader = _Reader(path, None if keys is None else read_keys(keys))
     for line in lines(path):
         reader.feed(line + "\n")
         yield from reader.take()
     reader.feed("", is_end=True)
     if keys is not None:
         reader.check(keys)
-
-
-def _keys(path: Path) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(lines(path), start=1):
-        name, *keys = line.split() or [""]
-        try:
-            if name and not keys:
-                raise InputError("no sense key; expected 'id key ...'")
-            if name in found:
-                raise InputError(f"{name} comes twice")
-            if name:
-                found[name] = _word(0, 1, tuple(keys)).keys
-        except InputError as error:
-            raise InputError(f"{path}: line {number}: {error}") from error
-    return found
 
 
 class _Reader:
