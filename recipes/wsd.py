@@ -9,7 +9,6 @@ row. The other sets are test. Nothing is drawn by chance, so there are no seeds.
 
 import argparse
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import relmo
-from recipes.tagger_runs import found
-from relmo.errors import RelmoError
+from recipes.task_runs import command_line, found
 from relmo.explore.neighbours import token_vectors
 from relmo.model import Elmo
 from relmo.tasks.probe import layer_names
@@ -202,7 +200,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except RelmoError as error:
-        sys.exit(f"{error}")
+    command_line(main)
