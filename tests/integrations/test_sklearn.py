@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -21,6 +20,7 @@ from relmo.errors import InputError, MissingExtraError
 from relmo.integrations import _models
 from relmo.integrations.sklearn import ElmoVectorizer
 from tests.helpers import tiny_elmo, tiny_model
+from tests.integrations.sklearn_helpers import NUMBERS, ONE_D, OWN_ERROR, TEXT, as_texts
 
 TEXTS = ["The cat sat .", "", ["I", "love", "it"], "a\tb\n"]
 
@@ -52,17 +52,6 @@ class OnNumbers(ElmoVectorizer):
         return tags
 
 
-def as_texts(table: Any) -> Any:
-    if issparse(table):
-        return table
-    table = np.asarray(table)
-    return [" ".join(f"{x:.3f}" for x in row) for row in table] if table.ndim == 2 else table
-
-
-TEXT = "a column of texts has no width: there is no n_features_in_"
-NUMBERS = "is about numbers, of which texts have none"
-ONE_D = "wants a one-dimensional X refused, which is what texts are"
-OWN_ERROR = "wants a ValueError or TypeError; relmo says it with its own InputError"
 DO_NOT_APPLY = {
     "check_n_features_in": TEXT,
     "check_n_features_in_after_fitting": TEXT,

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from relmo.errors import ConfigError, InputError
 from relmo.tasks.class_scores import label_scores
 from relmo.tasks.classifier import Classifier
 from relmo.tasks.classifier_config import ClassifierConfig
+from relmo.text.vocab import Vocabulary
 from tests.tasks.classifier_helpers import (
     DEV,
     TEXTS,
@@ -88,6 +90,27 @@ def test_another_seed_is_another_run_and_the_same_is_the_same(tmp_path: Path):
         trained(tmp_path / name, how=replace(how, seed=seed))
     assert_same_run(tmp_path / "one", tmp_path / "again")
     assert metrics(tmp_path / "one") != metrics(tmp_path / "other")
+
+
+def test_given_word_vectors_stay_as_they_are(tmp_path: Path):
+    vectors = torch.arange(9.0).reshape(3, 3) / 10
+    given = data(elmo=None, vectors=(Vocabulary(["dog", "oak", "unseen"]), vectors))
+    shape = config(elmo=False, word_dim=3)
+    trained(tmp_path / "run", given, shape)
+    classifier = Classifier.load(tmp_path / "run")
+    rows, words = classifier.network.words, classifier.words
+    assert words is not None
+    assert rows is not None
+    assert rows[words.ids(["dog", "oak", "unseen"])].equal(vectors)
+    dog, lower, new, other = classifier.predict_proba(["Dog", "dog", "new", "other"])
+    assert (dog == lower).all()
+    assert (new == other).all()
+    assert (dog != new).any()
+    changed = replace(given, vectors=(Vocabulary(["dog", "oak", "unseen"]), vectors + 1))
+    with pytest.raises(ConfigError, match="vectors: expected"):
+        trained(tmp_path / "run", changed, shape, resume=True)
+    with pytest.raises(ConfigError, match="word vectors: expected 2 numbers each"):
+        trained(tmp_path / "other", given, replace(shape, word_dim=2))
 
 
 def test_it_ends_early(tmp_path: Path):

@@ -7,7 +7,6 @@ classifier.predict_proba(["a gorgeous , witty film ."])
 """
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +24,8 @@ from relmo.text.splits import split
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.utils.validation import check_is_fitted
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
 except ImportError as error:
     raise MissingExtraError("scikit-learn", "sklearn") from error
 
@@ -75,16 +75,20 @@ class ElmoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Learn the labels `y` of the texts `X`.
 
         Args:
-            X: strings that are split on white space or lists of tokens, or tuples of two strings.
+            X: strings that are split on white space, or lists of tokens; of pairs tuples of two
+                strings, or a table of two columns.
             y: as many labels.
 
         Raises:
             InputError, ConfigError, FormatError: a parameter, a text or a label cannot be used.
+            ValueError: `y` are no labels, says scikit-learn, such as numbers that are not whole.
         """
         firsts, seconds = _texts(X)
-        labels = np.asarray(y)
-        if labels.ndim != 1 or len(labels) != len(firsts):
-            raise InputError(f"y: expected {len(firsts)} labels, got the shape {labels.shape}")
+        labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        if len(labels) != len(firsts):
+            raise InputError(f"y: expected {len(firsts)} labels, got {len(labels)}")
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         width = len(str(len(self.classes_)))  # so that sorted names are sorted numbers
         examples = [
@@ -152,7 +156,7 @@ def _texts(X: Any) -> tuple[list[list[str]], list[list[str]] | None]:  # noqa: N
     """
     if isinstance(X, str):
         raise InputError("X is one string; give a list of texts, such as [text]")
-    given: Sequence[Any] = list(X)
+    given = _pairs(X) if len(getattr(X, "shape", (0,))) != 1 else list(X)
     pairs = [isinstance(text, tuple) for text in given]
     if not any(pairs):
         return list(tokenised(given)), None
@@ -162,3 +166,16 @@ def _texts(X: Any) -> tuple[list[list[str]], list[list[str]] | None]:  # noqa: N
                              f"{text!r:.60}")  # fmt: skip
     first, second = zip(*given, strict=True)
     return list(tokenised(first)), list(tokenised(second))
+
+
+def _pairs(table: Any) -> list[tuple[str, str]]:
+    """The rows of an array or of a data frame of texts.
+
+    Raises:
+        InputError: it has not two columns, or is sparse.
+    """
+    rows = np.asarray(table, dtype=object)  # of a sparse one, a single object
+    if rows.ndim != 2 or rows.shape[1] != 2:
+        raise InputError(f"X: expected a text a sample, or a table of two columns of texts, got a "
+                         f"{type(table).__name__} of shape {table.shape}")  # fmt: skip
+    return [(first, second) for first, second in rows]

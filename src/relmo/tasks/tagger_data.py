@@ -21,8 +21,7 @@ from relmo.text.spans import Scheme
 from relmo.text.tagged import TaggedSentence
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["Encoder", "allowed_steps", "decoded", "epoch_batches", "tag_ids",
-           ]  # fmt: skip
+__all__ = ["Encoder", "allowed_steps", "decoded", "epoch_batches", "tag_ids"]
 
 _POOL = 64  # batches' worth of sentences that are sorted by length together
 _SPACE = CharSpace(CHARACTERS)

@@ -62,6 +62,9 @@ def offsets(text: str, tokens: Sequence[str]) -> list[Offset] | None:
 
 
 def _tokens(sentence: Any, number: int) -> list[str]:
+    if not isinstance(sentence, Iterable):
+        raise InputError(f"sentence {number}: expected a string or a list of tokens, got "
+                         f"{type(sentence).__name__}")  # fmt: skip
     tokens = list(sentence)
     for token in tokens:
         if not isinstance(token, str):
