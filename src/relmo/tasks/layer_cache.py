@@ -192,7 +192,7 @@ def _is_whole(path: Path, array: npt.NDArray[np.float16]) -> bool:
     """Whether the array's checksum stands behind it."""
     checksum = 0
     for start in range(0, len(array), 1000):
-        checksum = zlib.crc32(array[start : start + 1000], checksum)
+        checksum = zlib.crc32(array[start : start + 1000].data, checksum)
     with path.open("rb") as file:
         file.seek(path.stat().st_size - _BYTES_OF_CHECKSUM)
         return file.read() == checksum.to_bytes(_BYTES_OF_CHECKSUM, "little")
