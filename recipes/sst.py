@@ -13,7 +13,9 @@ from pathlib import Path
 
 from recipes.class_runs import Parts, labelled, runs
 from recipes.task_runs import LAYERS, Run, command_line, parser, show
+from relmo.tasks.classifier_config import ClassifierTraining
 
+TRAINING = ClassifierTraining(epochs=6, patience=0)
 TASKS = {"sst2": "stsa.binary", "sst5": "stsa.fine"}
 
 
@@ -36,7 +38,9 @@ def main() -> None:
     def of_tasks() -> Iterator[Run]:
         for task in given.task:
             out = given.out / task
-            of_task = runs(parts[task], given.run, given.seeds, given.model, out, given.cache)
+            of_task = runs(
+                parts[task], given.run, given.seeds, given.model, out, given.cache, TRAINING
+            )
             for run in of_task:
                 yield replace(run, name=f"{task}: {run.name}")
 

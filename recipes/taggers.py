@@ -91,7 +91,7 @@ def relabelled(sentence: TaggedSentence) -> TaggedSentence:
 RECIPES = {
     "pos": Recipe(
         parts=ewt,
-        config=TaggerConfig(word_dim=0, output="softmax"),
+        config=TaggerConfig(word_dim=0, softmax_words=True, output="softmax"),
         training=TaggerTraining(epochs=6),
         title="Parts of speech, English: the 17 of Universal Dependencies",
         data="""\
@@ -100,7 +100,7 @@ UD English EWT (weblogs, newsgroups, e-mail, reviews, answers), CC BY-SA 4.0, by
     ),
     "ner": Recipe(
         parts=names,
-        config=TaggerConfig(word_dim=0),
+        config=TaggerConfig(word_dim=0, softmax_words=True),
         training=TaggerTraining(epochs=4),
         title="Names, English: PER, ORG, LOC, MISC in BIO",
         data="""\
@@ -115,8 +115,8 @@ drawn by sentence with seed 2018; 1.2 % of those of the GMB stand in its trainin
 CARD = """\
 # {title}
 
-Trained by relmo on the model in the box, of which it reads a mix of the layers and which it does
-not contain.
+Trained by relmo on the model in the box, of which it reads a mix of the layers and the rows of the
+softmax, and which it does not contain.
 
 | | |
 |---|---|
@@ -144,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of training runs")
+    parser.add_argument("--cache", type=Path, default=default_folder(), help="for the layers")
     parser.add_argument("--out", type=Path, default=Path("src/relmo/taggers"))
     given = parser.parse_args()
     if not (data := os.environ.get("RELMO_DATA")):
@@ -151,9 +152,7 @@ def main() -> None:
     recipe = RECIPES[given.name]
     parts = recipe.parts(Path(data))
     run = given.runs / given.name
-    trained = TaggerData(
-        train=parts.train, dev=parts.dev, elmo=relmo.load(), cache=default_folder()
-    )
+    trained = TaggerData(train=parts.train, dev=parts.dev, elmo=relmo.load(), cache=given.cache)
     train_tagger(trained, run, recipe.config, recipe.training, resume=True,
                  on_progress=lambda p: print(f"\r{p}"[:100], end="", file=sys.stderr))  # fmt: skip
     print(store(run, given.out / given.name, recipe, parts))

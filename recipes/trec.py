@@ -11,7 +11,10 @@ from pathlib import Path
 
 from recipes.class_runs import Parts, labelled, runs
 from recipes.task_runs import LAYERS, command_line, parser, show
+from relmo.tasks.classifier_config import ClassifierTraining
 from relmo.text.splits import split
+
+TRAINING = ClassifierTraining()
 
 
 def questions(data: Path | None) -> Parts:
@@ -28,7 +31,7 @@ def main() -> None:
     """Read the command line, train and score."""
     given = parser(__doc__, "runs/trec", LAYERS).parse_args()
     parts = questions(given.data)
-    show(runs(parts, given.run, given.seeds, given.model, given.out, given.cache))
+    show(runs(parts, given.run, given.seeds, given.model, given.out, given.cache, TRAINING))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from recipes import class_runs, ewt_pos, gmb_ner, sst, task_runs, trec, twitter_ner
 from recipes.task_runs import Run
 from relmo.errors import InputError
+from relmo.model import load
 from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
 from relmo.tasks.evaluation import evaluate
 from relmo.tasks.tagger import Tagger
@@ -48,15 +50,21 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RELMO_DATA", str(tmp_path))
     monkeypatch.setattr("os.fsync", lambda _: None)
     monkeypatch.chdir(tmp_path)
-    for recipe in (twitter_ner, gmb_ner, ewt_pos):
+    for recipe in (gmb_ner, ewt_pos):
         monkeypatch.setattr(recipe, "TRAINING", TRAINING)
-    monkeypatch.setattr(twitter_ner, "CONFIG", TINY)
+    for setting in twitter_ner.TRAINING:
+        monkeypatch.setitem(twitter_ner.TRAINING, setting, TRAINING)
+    for name, config in list(twitter_ner.READS.items()):
+        tiny = replace(TINY, elmo=config.elmo, softmax_words=config.softmax_words)
+        monkeypatch.setitem(twitter_ner.READS, name, tiny)
+    monkeypatch.setattr(twitter_ner, "TUNING", replace(twitter_ner.TUNING, softmax="full"))
     monkeypatch.setattr(ewt_pos, "CONFIG", replace(TINY, output="softmax"))
     for name, (said, config) in list(gmb_ner.RUNS.items()):
         tiny = replace(TINY, elmo=config.elmo, output=config.output)
         monkeypatch.setitem(gmb_ner.RUNS, name, (said, tiny))
     monkeypatch.setattr(class_runs, "CONFIG", ClassifierConfig(lstm_dim=4, char_dim=4, word_dim=4))
-    monkeypatch.setattr(class_runs, "TRAINING", ClassifierTraining(epochs=1))
+    for recipe in (sst, trec):
+        monkeypatch.setattr(recipe, "TRAINING", ClassifierTraining(epochs=1))
     return tmp_path
 
 
@@ -93,6 +101,17 @@ def test_tweets_are_parted_as_distributed_or_mixed(data: Path):
     assert [len(part) for part in vars(as_distributed).values()] == [10, 10, 10]
     assert [len(part) for part in vars(mixed).values()] == [24, 3, 3]
     assert as_distributed.train[0].tokens == ("<usr>", "saw", "York", "<url>")
+
+
+def test_a_tagger_of_tweets_reads_no_model_that_in_the_box_or_one_tuned_to_them(
+    printed: Callable[..., list[str]],
+):
+    rows = printed(twitter_ner, "--setting", "distributed", "--seeds", "1", "2")
+    assert names(rows) == [f"distributed: {said}" for said in twitter_ner.RUNS.values()]
+    assert Tagger.load("runs/distributed/none-2").elmo is None
+    tuned = Tagger.load("runs/distributed/tuned-1").elmo
+    assert tuned is not None
+    assert not torch.equal(*(next(elmo.bilm.parameters()) for elmo in (tuned, load("model"))))
 
 
 @pytest.mark.parametrize("recipe", [ewt_pos, trec])
