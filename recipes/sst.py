@@ -15,7 +15,7 @@ from recipes.class_runs import Parts, labelled, runs
 from recipes.task_runs import LAYERS, Run, command_line, parser, show
 from relmo.tasks.classifier_config import ClassifierTraining
 
-TRAINING = ClassifierTraining(epochs=6, patience=0)
+TRAINING = ClassifierTraining()
 TASKS = {"sst2": "stsa.binary", "sst5": "stsa.fine"}
 
 

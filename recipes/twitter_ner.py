@@ -30,11 +30,11 @@ SPLIT_SEED = 2018
 TUNING = TrainConfig(
     batch_tokens=640, learning_rate=2e-3, warmup_steps=20, layer_decay=0.9, valid_tokens=4000
 )
-DROPOUT = 0.5
+DROPOUT = 0.35
 READS = {
     "none": TaggerConfig(elmo=False, n_layers=1, dropout=DROPOUT),
     "box": TaggerConfig(
-        softmax_words=True, char_dim=0, word_dim=0, n_layers=1, dropout=DROPOUT, mix_dropout=0.35
+        softmax_words=True, char_dim=0, word_dim=0, n_layers=1, dropout=DROPOUT, mix_dropout=DROPOUT
     ),
 }
 """What the tagger reads: a character CNN and word vectors of its own; or, in their place, the mix
