@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from relmo.errors import InputError
+from relmo.formats import relmo_format
+from relmo.train.finetune import finetune
 from relmo.train.folder import RunFolder
 from relmo.train.loop import Progress
 from tests.helpers import relmo
@@ -56,6 +58,17 @@ def test_so_it_is_with_what_tasks_train(tmp_path: Path, task: Any):
     assert all(error.endswith(BUSY) for error in errors)
     task.trained(tmp_path / "alone", how=task.training(epochs=2))
     assert metrics(tmp_path / "run") == metrics(tmp_path / "alone")
+
+
+def test_so_it_is_with_fine_tuning(corpora: Corpora, tmp_path: Path):
+    corpora.train(tmp_path / "start", config(max_steps=1))
+    model = relmo_format.read(tmp_path / "start" / "last")
+    with RunFolder(tmp_path / "run").held(resume=False):
+        for resume in (False, True):
+            with pytest.raises(InputError, match=BUSY):
+                finetune(model, corpora.files, corpora.valid, tmp_path / "run", config(),
+                         resume=resume)  # fmt: skip
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.lock"]
 
 
 def test_a_run_that_came_and_went_since_the_check_is_not_overwritten(
