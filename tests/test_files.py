@@ -3,13 +3,15 @@
 import errno
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from relmo import _files
-from relmo._files import remove_leftovers, replacing_file, replacing_folder
+from relmo._files import locked, remove_leftovers, replacing_file, replacing_folder
 from relmo.errors import InputError
 
 
@@ -225,3 +227,43 @@ def test_a_leftover_stays_where_it_may_be_all_there_is(tmp_path: Path):
     left.mkdir()
     remove_leftovers(tmp_path / "a")
     assert left.exists()
+
+
+HOLDER = """
+import pathlib, sys
+from relmo._files import locked
+with locked(pathlib.Path(sys.argv[1]), "never"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_keeps_every_other_process_out_until_its_own_is_killed(tmp_path: Path):
+    path = tmp_path / "lock"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="held by another"), locked(path, "held by another"):
+            pytest.fail("both have it")
+        holder.send_signal(signal.SIGKILL)
+    for _ in range(2):  # nothing has to be removed by hand
+        with (
+            locked(path, "held by another"),
+            pytest.raises(InputError, match="in this one"),
+            locked(path, "in this one"),
+        ):
+            pytest.fail("both have it")
+
+
+def test_where_the_file_system_has_no_locks_the_block_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def without(descriptor: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(_files, "_lock", without)
+    with locked(tmp_path / "lock", "held by another"):
+        pass
+    with pytest.raises(InputError, match=r"cannot write '.*no/lock': No such file"):
+        locked(tmp_path / "no" / "lock", "held by another").__enter__()

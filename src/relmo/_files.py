@@ -7,7 +7,8 @@
 
 What is written goes to a temporary sibling, is flushed to the disk and renamed at the end of the
 block. If the block raises anything, the temporary is removed and the earlier output left alone.
-`SteadyFile` is what HDF5 writes to in such a block, as it cannot stand a full disk.
+`SteadyFile` is what HDF5 writes to in such a block, as it cannot stand a full disk. `locked` keeps
+other processes out.
 """
 
 import ctypes
@@ -25,7 +26,19 @@ from typing import Any
 
 from relmo.errors import InputError
 
-__all__ = ["SteadyFile", "leftovers", "remove_leftovers", "replacing_file", "replacing_folder"]
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+__all__ = [
+    "SteadyFile",
+    "leftovers",
+    "locked",
+    "remove_leftovers",
+    "replacing_file",
+    "replacing_folder",
+]
 
 
 @contextmanager
@@ -191,6 +204,42 @@ def _flush_tree(folder: Path) -> None:
         for name in names:
             _flush(Path(root, name))
         _flush_folder(Path(root))
+
+
+@contextmanager
+def locked(path: Path, problem: str) -> Iterator[None]:
+    """Hold a file's lock for a block; where the file system has no locks, nothing is held.
+
+    The system frees it when the process ends, however it ends. The file stays: who removed it
+    could take it from under one that has just opened it.
+
+    Args:
+        path: the file, made where it is not there.
+        problem: what to say where another holds it.
+
+    Raises:
+        InputError: another holds it, or it cannot be opened.
+    """
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
+    with file:
+        try:
+            _lock(file.fileno())
+        except (BlockingIOError, PermissionError) as error:
+            raise InputError(problem) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    """Until it is closed. A second descriptor, of this process too, is refused."""
+    if sys.platform == "win32":
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class SteadyFile(io.FileIO):

@@ -225,3 +225,14 @@ def test_flags_that_cannot_be_are_an_error(files: Path, flags: tuple[str, ...], 
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
     assert not (files / "run").exists()
+
+
+def test_standard_input_is_only_one_of_the_files(files: Path):
+    given = ("--train", "-", "--dev", "-", "--test", "-")
+    ran = relmo("tag", "train", *given, "--out", "run", stdin="x")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "relmo: error: --train, --dev, --test: standard input can be read only once; give a "
+        "file for the rest\n"
+    )
+    assert not (files / "run").exists()

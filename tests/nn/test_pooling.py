@@ -35,6 +35,8 @@ def test_attention_is_a_mean_weighted_by_a_softmax():
     torch.testing.assert_close(pooling(x, owner, 3), torch.cat(rows))
     pooling.query.bias += 1000  # large scores do not overflow
     torch.testing.assert_close(pooling(x, owner, 3), torch.cat(rows), atol=1e-3, rtol=1e-3)
+    pooling.query.weight *= 1000  # nor do those of one sentence make another's vanish
+    assert pooling(x, owner, 3).isfinite().all()
 
 
 @pytest.mark.parametrize("pooling", POOLINGS, ids=["mean", "max", "attention"])

@@ -33,6 +33,11 @@ def test_reports_by_hand():
     assert "| b\\|c | 50.00 | 100.00 | 66.67 | 1 | 2 | 1 |" in page
 
 
+def test_a_label_that_is_true_or_predicted_alone_counts_in_macro_f1():
+    assert label_scores(["a", "a"], ["a", "b"]).macro_f1 == pytest.approx(100 / 3)
+    assert label_scores(["a", "b"], ["a", "a"]).macro_f1 == pytest.approx(100 / 3)
+
+
 def test_no_examples_have_no_score_and_lengths_have_to_agree():
     assert (label_scores([], []).accuracy, label_scores([], []).macro_f1) == (0, 0)
     with pytest.raises(InputError, match="expected 1 labels, got 0"):

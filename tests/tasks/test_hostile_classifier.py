@@ -47,6 +47,12 @@ def changed(folder: Path, **changes: Any) -> Path:
         ({"labels": ...}, "the key 'labels' is missing"),
         ({"labels": ["a", "a", "b"]}, "expected different ones"),
         ({"labels": ["a", "b"]}, "has shape"),
+        ({"words_sha256": ...}, "the key 'words_sha256' is missing"),
+        ({"words_sha256": None}, "'words_sha256' is None, but word_dim 4"),
+        (
+            {"words_sha256": 1},
+            r"vocab\.txt: not the words of config\.json: expected .* sha256 1\.\.\.",
+        ),
         ({"more": 1}, "the key 'more' is unknown"),
         ({"classifier": []}, "classifier: expected an object"),
         ({"elmo": None}, "'elmo' is None, but classifier.elmo true"),
@@ -83,6 +89,13 @@ def test_tensors_too_many_too_few_or_damaged_are_an_error(folder: Path):
         path.write_bytes(damaged)
         with pytest.raises(FormatError, match=r"classifier\.safetensors"):
             Classifier.load(folder)
+
+
+@pytest.mark.parametrize("words", ["", "<UNK>\n", "<UNK>\nb\n", "a\n<UNK>\n"])
+def test_words_that_were_cut_off_or_changed_are_an_error_of_their_file(folder: Path, words: str):
+    (folder / "vocab.txt").write_text(words)
+    with pytest.raises(RelmoError, match=r"vocab\.txt: (not the words of|.*empty|no usable)"):
+        Classifier.load(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "classifier.safetensors", "vocab.txt", "elmo"])

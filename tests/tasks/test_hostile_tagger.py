@@ -52,6 +52,12 @@ def test_what_was_written_is_read(folder: Path):
         ({"tags": ["O", "O"]}, "expected different ones"),
         ({"tags": ["O", 1]}, "expected a list of strings"),
         ({"tags": ["O", "B-X", "I-X"]}, "has shape"),
+        ({"words_sha256": ...}, "the key 'words_sha256' is missing"),
+        ({"words_sha256": None}, "'words_sha256' is None, but word_dim 4"),
+        (
+            {"words_sha256": 1},
+            r"vocab\.txt: not the words of config\.json: expected .* sha256 1\.\.\.",
+        ),
         ({"more": 1}, "the key 'more' is unknown"),
         ({"scheme": "BOI"}, "'scheme' is 'BOI', expected one of"),
         ({"tagger": []}, "tagger: expected an object"),
@@ -101,6 +107,13 @@ def test_tensors_too_many_too_few_or_damaged_are_an_error(folder: Path):
         path.write_bytes(damaged)
         with pytest.raises(FormatError, match=r"tagger\.safetensors"):
             Tagger.load(folder)
+
+
+@pytest.mark.parametrize("words", ["", "<UNK>\n", "<UNK>\nb\n", "a\n<UNK>\n"])
+def test_words_that_were_cut_off_or_changed_are_an_error_of_their_file(folder: Path, words: str):
+    (folder / "vocab.txt").write_text(words)
+    with pytest.raises(RelmoError, match=r"vocab\.txt: (not the words of|.*empty|no usable)"):
+        Tagger.load(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tagger.safetensors", "vocab.txt", "elmo"])

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from relmo.config import BiLMConfig
 from relmo.errors import InputError
+from relmo.formats.checkpoint import parameter_shapes
 from relmo.model import Elmo
 from relmo.tasks import layer_cache
 from relmo.tasks.layer_cache import CacheProgress, ComputedLayers, StoredLayers, stored
+from relmo.text.vocab import SPECIALS, Vocabulary
 from tests.helpers import tiny_elmo
 
 SENTENCES = [["a", "b", "c"], [], ["Rome"], ["a", "cat", "sat", "."]]
@@ -60,6 +64,23 @@ def test_the_same_model_and_data_are_not_computed_again(tmp_path: Path):
     assert seen(tmp_path, seed=1)
     assert seen(tmp_path, sentences=[["a", "b"], ["c"], ["Rome"], ["a", "cat", "sat", "."]])
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_model_that_reads_or_computes_otherwise_has_layers_of_its_own(tmp_path: Path):
+    checkpoint = tiny_elmo().checkpoint()
+    clipped = replace(checkpoint.config, cell_clip=0.5)
+    shape = BiLMConfig(lstm_dim=6, projection_dim=4, n_words=4)
+    words = [Vocabulary([*SPECIALS, word]) for word in ("a", "Rome")]
+    torch.manual_seed(0)
+    of_words = {name: torch.randn(size) for name, size in parameter_shapes(shape)}
+    models = [
+        checkpoint,
+        replace(checkpoint, config=clipped),
+        *(replace(checkpoint, config=shape, tensors=of_words, vocab=vocab) for vocab in words),
+    ]
+    for model in models:
+        stored(Elmo.from_checkpoint(model), SENTENCES, tmp_path)
+    assert len(list(tmp_path.iterdir())) == len(models)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"not an array at all"])

@@ -95,7 +95,8 @@ def test_the_first_sense_is_the_most_frequent_or_the_dictionarys():
 def test_a_lexeme_of_one_sense_or_not_seen_falls_back():
     vectors = np.ones((2, 2), np.float32)
     averages = learned(
-        [(word(KEYS[3]), vectors)], dictionary={Lexeme("run", "v"): ("run%2:38:00::",)}
+        [(word(KEYS[3]), vectors)],
+        dictionary={PLAY: KEYS, Lexeme("run", "v"): ("run%2:38:00::",)},
     )
     assert averages.nearest(PLAY, -vectors) == [KEYS[3]] * 2
     assert averages.nearest(Lexeme("run", "v"), vectors) == ["run%2:38:00::"] * 2

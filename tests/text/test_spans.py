@@ -70,6 +70,7 @@ def test_tags_are_valid_just_where_they_are_how_the_scheme_writes_their_spans(
         ("I-X I-Y", [("X", 0, 1), ("Y", 1, 2)]),
         ("B-X I-Y I-Y", [("X", 0, 1), ("Y", 1, 3)]),
         ("B-X B-X", [("X", 0, 1), ("X", 1, 2)]),
+        ("B-X S-X I-X", [("X", 0, 1), ("X", 1, 2), ("X", 2, 3)]),
         ("I-X B-X I-X", [("X", 0, 1), ("X", 1, 3)]),
         ("E-X E-X", [("X", 0, 1), ("X", 1, 2)]),
         ("I-X E-X I-X", [("X", 0, 2), ("X", 2, 3)]),

@@ -223,5 +223,5 @@ def breaking(part: int, step: int) -> Iterator[None]:
 
 def assert_tidy(out: Path) -> None:
     """Nothing half written lies about."""
-    whole = {"run.json", "run.toml", "metrics.jsonl", "last", "best"}
+    whole = {"run.json", "run.toml", "run.lock", "metrics.jsonl", "last", "best"}
     assert {path.name for path in out.iterdir()} <= whole

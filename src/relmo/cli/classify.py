@@ -116,6 +116,7 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.text.labelled import read_labelled
 
+    tasks.check_apart(train=train, dev=dev, test=test)
     given["word_dim"] = tasks.WORD_DIM if word_dim is None else word_dim
     layout = _layout(format, text_columns, tokenizer, encoding)
     layout["label_column"] = tagged.column(label_column)

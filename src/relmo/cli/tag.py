@@ -102,6 +102,7 @@ def train(  # noqa: PLR0913 - each is a flag
 
     from relmo.text.tagged import read_tagged
 
+    tasks.check_apart(train=train, dev=dev, test=test)
     given["word_dim"] = tasks.WORD_DIM if word_dim is None else word_dim
     config, training = _settings(given)
     layout = tagged.layout(format, token_column, tag_column, encoding)

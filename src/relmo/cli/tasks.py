@@ -15,6 +15,7 @@ from relmo.cli import given as models
 from relmo.cli.words import in_bytes, some
 from relmo.errors import ConfigError
 from relmo.tasks.settings import TokenConfig
+from relmo.text.sources import STDIN
 
 if TYPE_CHECKING:
     from relmo.tasks.layer_cache import CacheProgress
@@ -46,6 +47,7 @@ __all__ = [
     "Vectors",
     "WordDim",
     "cache_folder",
+    "check_apart",
     "closing",
     "of_seeds",
     "telling",
@@ -148,6 +150,15 @@ ElmoLearningRate = Annotated[float, typer.Option(metavar="X", help="Of a biLM th
 MinCount = Annotated[
     int, typer.Option(metavar="N", help="Rarer words have no vector of their own.")
 ]
+
+
+def check_apart(**files: str | None) -> None:
+    """Standard input can be only one of the files, given by their flags' names."""
+    flags = [f"--{name}" for name, file in files.items() if file == STDIN]
+    if len(flags) > 1:
+        raise ConfigError(
+            f"{', '.join(flags)}: standard input can be read only once; give a file for the rest"
+        )
 
 
 def of_seeds(

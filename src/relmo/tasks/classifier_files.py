@@ -1,8 +1,9 @@
 """A classifier's folder.
 
 config.json             {"format": "relmo-classifier", "version": 1, "classifier": {...},
-                        "labels": [...], "elmo": null or {...}}: the fields of ClassifierConfig, the
-                        labels in the order of their numbers, and the biLM as a tagger names it
+                        "labels": [...], "words_sha256": null or "...", "elmo": null or {...}}: the
+                        fields of ClassifierConfig, the labels in the order of their numbers, and
+                        the words and the biLM as a tagger names them
 classifier.safetensors  every parameter by its name in `ClassifierNetwork`
 vocab.txt               the words of its own vectors, or none
 elmo/                   a copy of the biLM in relmo's format, or none
@@ -28,6 +29,7 @@ from relmo.tasks.task_files import (
     elmo_reference,
     names,
     read_object,
+    read_words,
 )
 from relmo.text.vocab import Vocabulary
 
@@ -81,7 +83,7 @@ def read(folder: Path) -> ClassifierFiles:
     path = folder / CONFIG
     where = f"{NAME}: {path}"
     values = read_object(path, NAME, VERSION)
-    expected = {"format", "version", "classifier", "labels", "elmo"}
+    expected = {"format", "version", "classifier", "labels", "words_sha256", "elmo"}
     for name in sorted(values.keys() ^ expected):
         problem = "is missing" if name in expected else "is unknown"
         raise ConfigError(f"{where}: the key {name!r} {problem}; expected {', '.join(expected)}")
@@ -91,7 +93,7 @@ def read(folder: Path) -> ClassifierFiles:
         raise ConfigError(f"{where}: 'elmo' is {values['elmo']!r:.60}, but classifier.elmo "
                           f"{str(config.elmo).lower()}")  # fmt: skip
     labels = names(values["labels"], "labels", where)
-    words = Vocabulary.read(folder / VOCAB) if config.word_dim else None
+    words = read_words(folder, config, values["words_sha256"], where)
     network = _unfilled(config, len(labels), elmo, words)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return ClassifierFiles(
@@ -113,6 +115,7 @@ def write(files: ClassifierFiles, elmo: Checkpoint | None, folder: Path) -> None
         "version": VERSION,
         "classifier": files.config.to_dict(),
         "labels": list(files.labels),
+        "words_sha256": None if files.words is None else files.words.sha256(),
         "elmo": None if files.elmo is None else vars(files.elmo),
     }
     (folder / CONFIG).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

@@ -1,10 +1,11 @@
 """A tagger's folder.
 
 config.json           {"format": "relmo-tagger", "version": 1, "tagger": {...}, "tags": [...],
-                      "scheme": "BIO", "elmo": null or {...}}: the fields of TaggerConfig, the
-                      tags in the order of their numbers, their scheme, and the biLM: its "source"
-                      ("box": the model in the box; "here": the folder elmo/; else its path), the
-                      "sha256" of its parameters, "n_layers" and "dim"
+                      "scheme": "BIO", "words_sha256": null or "...", "elmo": null or {...}}: the
+                      fields of TaggerConfig, the tags in the order of their numbers, their scheme,
+                      the checksum of the words in vocab.txt, and the biLM: its "source" ("box": the
+                      model in the box; "here": the folder elmo/; else its path), the "sha256" of
+                      its parameters, "n_layers" and "dim"
 tagger.safetensors    every parameter by its name in `TaggerNetwork`; half precision allowed
 vocab.txt             the words of its own vectors, or none
 elmo/                 a copy of the biLM in relmo's format, or none
@@ -33,6 +34,7 @@ from relmo.tasks.task_files import (
     elmo_reference,
     names,
     read_object,
+    read_words,
 )
 from relmo.text.spans import Scheme
 from relmo.text.vocab import Vocabulary
@@ -89,7 +91,7 @@ def read(folder: Path) -> TaggerFiles:
     path = folder / CONFIG
     where = f"{NAME}: {path}"
     values = read_object(path, NAME, VERSION)
-    expected = {"format", "version", "tagger", "tags", "scheme", "elmo"}
+    expected = {"format", "version", "tagger", "tags", "scheme", "words_sha256", "elmo"}
     for name in sorted(values.keys() ^ expected):
         problem = "is missing" if name in expected else "is unknown"
         raise ConfigError(f"{where}: the key {name!r} {problem}; expected {', '.join(expected)}")
@@ -102,7 +104,7 @@ def read(folder: Path) -> TaggerFiles:
     if values["scheme"] not in get_args(Scheme):
         raise ConfigError(f"{where}: 'scheme' is {values['scheme']!r:.60}, expected one of "
                           f"{', '.join(get_args(Scheme))}")  # fmt: skip
-    words = Vocabulary.read(folder / VOCAB) if config.word_dim else None
+    words = read_words(folder, config, values["words_sha256"], where)
     network = _unfilled(config, len(tags), elmo, words)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return TaggerFiles(
@@ -132,6 +134,7 @@ def write(
         "tagger": files.config.to_dict(),
         "tags": list(files.tags),
         "scheme": files.scheme,
+        "words_sha256": None if files.words is None else files.words.sha256(),
         "elmo": None if files.elmo is None else vars(files.elmo),
     }
     text = json.dumps(values, indent=2) + "\n"

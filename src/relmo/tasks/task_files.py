@@ -1,4 +1,4 @@
-"""The folders of what tasks train: their config.json, and the biLM that it names."""
+"""The folders of what tasks train: config.json, and what it names: the biLM, the own words."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,10 +10,12 @@ from relmo.errors import ConfigError, FormatError, InputError
 from relmo.model import BOX, Elmo, load
 from relmo.tasks.settings import TokenConfig
 from relmo.tasks.softmax_words import elmo_sha256
+from relmo.text.vocab import Vocabulary
 from relmo.train.folder import BEST, LAST
 
 __all__ = ["BOXED", "CONFIG", "ELMO", "HERE", "VOCAB", "ElmoReference", "elmo_reference",
-           "elmo_source", "names", "read_object", "referred_elmo", "trained_folder"]  # fmt: skip
+           "elmo_source", "names", "read_object", "read_words", "referred_elmo",
+           "trained_folder"]  # fmt: skip
 
 CONFIG, VOCAB, ELMO = "config.json", "vocab.txt", "elmo"
 BOXED, HERE = "box", "here"
@@ -110,6 +112,35 @@ def names(values: object, key: str, where: str) -> tuple[str, ...]:
             f"{where}: {key!r} is {values!r:.60}, expected different ones, at least 1"
         )
     return tuple(values)
+
+
+def read_words(folder: Path, config: TokenConfig, sha256: object, where: str) -> Vocabulary | None:
+    """The words of a network's own vectors, if it has such.
+
+    Args:
+        folder: of the network.
+        config: its shape.
+        sha256: of the words, as config.json says.
+        where: that is config.json.
+
+    Raises:
+        ConfigError: a checksum without words, or words without one.
+        InputError: the file cannot be read.
+        FormatError: they are others.
+    """
+    if (sha256 is None) == bool(config.word_dim):
+        raise ConfigError(f"{where}: 'words_sha256' is {sha256!r:.60}, but word_dim "
+                          f"{config.word_dim}")  # fmt: skip
+    if not config.word_dim:
+        return None
+    words = Vocabulary.read(folder / VOCAB)
+    if words.sha256() != sha256:
+        raise FormatError(
+            f"{folder / VOCAB}: not the words of {CONFIG}: expected such of sha256 "
+            f"{sha256!s:.12}..., got {len(words)} words of {words.sha256():.12}...; it was cut off "
+            "or changed"
+        )
+    return words
 
 
 def elmo_reference(values: object, where: str) -> ElmoReference | None:

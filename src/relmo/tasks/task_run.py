@@ -34,6 +34,13 @@ __all__ = ["TaskRun", "Trained"]
 
 _MAY_CHANGE = {"epochs", "patience"}
 _OF_NO_WEIGHT = {"config", "files", "torch"}
+_OTHERS = {
+    "train": "the training data are others",
+    "dev": "the development data are others",
+    "elmo": "the biLM is another one",
+    "vectors": "the word vectors are others",
+}
+"""What run.json has the checksum of."""
 
 
 @runtime_checkable
@@ -119,17 +126,17 @@ class TaskRun(ABC):
         on_progress: Callable[[Progress], None],
     ) -> Result:
         """Train in the one loop of the project, an epoch between validations."""
-        progress = self.start(resume)
-        return fit(
-            self,
-            max_steps=self.max_steps,
-            save_every_steps=self.steps_an_epoch,
-            validate_every_steps=self.steps_an_epoch,
-            patience=self.training.patience,
-            progress=progress,
-            should_stop=should_stop,
-            on_progress=on_progress,
-        )
+        with self.folder.held(resume):
+            return fit(
+                self,
+                max_steps=self.max_steps,
+                save_every_steps=self.steps_an_epoch,
+                validate_every_steps=self.steps_an_epoch,
+                patience=self.training.patience,
+                progress=self.start(),
+                should_stop=should_stop,
+                on_progress=on_progress,
+            )
 
     @property
     def steps_an_epoch(self) -> int:
@@ -172,15 +179,14 @@ class TaskRun(ABC):
             groups, lr=training.learning_rate, weight_decay=training.weight_decay
         )
 
-    def start(self, resume: bool) -> dict[str, Any] | None:
-        """Make the run's folder ready, or take up what it holds; returns the progress to go on.
+    def start(self) -> dict[str, Any] | None:
+        """Begin in the run's folder, or take up what it holds; returns the progress to go on.
 
         Raises:
-            InputError: the folder holds a run and `resume` is not given, or cannot be written.
+            InputError: the folder cannot be written.
             ConfigError: the run to resume had other settings or data.
             FormatError: the run to resume is damaged.
         """
-        self.folder.check(resume)
         if not self.folder.holds_run():
             self.folder.start(self._description())
             return None
@@ -288,8 +294,12 @@ def _check_continues(started: dict[str, Any], now: dict[str, Any], source: Path)
             for run in (started, now)]  # fmt: skip
     for name in sorted(flat[0].keys() | flat[1].keys()):
         before, here = (run.get(name) for run in flat)
-        if before != here and name not in _MAY_CHANGE:
-            raise ConfigError(
-                f"{source}: {name}: expected {before} as the run was started, got {here}; resume "
-                "with that, or start in another folder"
+        if before == here or name in _MAY_CHANGE:
+            continue
+        differs = f"{name}: expected {before} as the run was started, got {here}"
+        if name in _OTHERS:
+            before, here = (
+                f"sha256 {sha256:.12}" if sha256 else "none" for sha256 in (before, here)
             )
+            differs = f"{_OTHERS[name]} than the run was started with: {before}, now {here}"
+        raise ConfigError(f"{source}: {differs}; resume with that, or start in another folder")

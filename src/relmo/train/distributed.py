@@ -131,9 +131,18 @@ def _launched() -> tuple[int, int]:
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
+def _is_ready() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _place() -> tuple[int, int]:
+    """Rank and number of the processes that have met, else of those that are to."""
+    return (dist.get_rank(), dist.get_world_size()) if _is_ready() else _launched()
+
+
 def is_first() -> bool:
     """Whether this process is the one that speaks for the run."""
-    return _launched()[0] == 0
+    return _place()[0] == 0
 
 
 def own_device(device: str | torch.device) -> torch.device:
@@ -159,8 +168,7 @@ def joined(n_parts: int, device: torch.device) -> Iterator[Processes]:
         ConfigError: the parts cannot be shared out evenly.
         ProcessError: the others cannot be met.
     """
-    is_ready = dist.is_available() and dist.is_initialized()
-    rank, size = (dist.get_rank(), dist.get_world_size()) if is_ready else _launched()
+    rank, size = _place()
     if n_parts % size:
         raise ConfigError(
             f"--parts must be a multiple of the {size} processes of torchrun, got {n_parts}"
@@ -170,7 +178,7 @@ def joined(n_parts: int, device: torch.device) -> Iterator[Processes]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    if not is_ready:
+    if not _is_ready():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         _together(lambda: dist.init_process_group(backend))
     yield Processes(rank, size)

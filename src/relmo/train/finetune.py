@@ -19,6 +19,7 @@ from relmo.nn.adaptive import cutoffs_of
 from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 from relmo.train.config import TrainConfig
+from relmo.train.distributed import is_first
 from relmo.train.evaluate import Perplexity
 from relmo.train.folder import BEST, LAST, RunFolder
 from relmo.train.loop import Progress, Result
@@ -95,7 +96,8 @@ def finetune(  # noqa: PLR0913 - as `train`
     """
     out = Path(out)
     check_start(model, config, vocab, out)
-    RunFolder(out).check(resume)
+    if is_first():
+        RunFolder(out).check(resume)
     corpus = files if isinstance(files, Corpus) else Corpus(files)
     if has_words(model):
         vocab = model.vocab

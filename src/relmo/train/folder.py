@@ -5,12 +5,13 @@ DIR/run.toml        the same as a command's flags: what --config needs to repeat
 DIR/metrics.jsonl   a line every few steps and every validation
 DIR/last/           a model in relmo's format with training.pt: everything a resume needs
 DIR/best/           the model with the best validation perplexity
+DIR/run.lock        empty; a run that is at work has it locked
 """
 
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 
-from relmo._files import leftovers, remove_leftovers, replacing_file, replacing_folder
+from relmo._files import leftovers, locked, remove_leftovers, replacing_file, replacing_folder
 from relmo.errors import FormatError, InputError, RelmoError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
@@ -28,11 +29,12 @@ __all__ = ["BEST", "FLAGS", "LAST", "METRICS", "RUN", "RunFolder"]
 RUN, FLAGS, METRICS = "run.json", "run.toml", "metrics.jsonl"
 LAST, BEST = "last", "best"
 _STATE = "training.pt"
+_LOCK = "run.lock"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's files; nothing is written before `start`.
+    """A run's files; nothing is written before `held`.
 
     Args:
         path: the folder, which need not be there.
@@ -50,13 +52,40 @@ class RunFolder:
         """Before anything that takes time: whether a run can be written here.
 
         Raises:
-            InputError: it holds a run and `resume` is not given, or something else stands there.
+            InputError: it holds a run and `resume` is not given, something else stands there, or
+                another run is at work in it.
         """
         there = next(path for path in (self.path, *self.path.parents) if os.access(path, os.F_OK))
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise InputError(
                 f"cannot write '{self.path}': '{there}' is not a folder that can be written to"
             )
+        with self._locked() if (self.path / _LOCK).exists() else nullcontext():
+            self._check(resume)
+
+    @contextmanager
+    def held(self, resume: bool) -> Iterator[None]:
+        """Make the folder and keep every other run out of it, as long as the block lasts.
+
+        Raises:
+            InputError: as for `check`, or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot write '{self.path}': {error.strerror}") from error
+        with self._locked():
+            self._check(resume)  # again: another run may have come and gone
+            yield
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(
+            self.path / _LOCK,
+            f"{self.path}: another run is at work in this folder; wait for its end, or give "
+            "another folder",
+        )
+
+    def _check(self, resume: bool) -> None:
         for name in (LAST, BEST):
             self._put_back(name)
         if self.holds_run() and not resume:
@@ -83,15 +112,11 @@ class RunFolder:
                 return
 
     def start(self, description: dict[str, Any], flags: str | None = None) -> None:
-        """Make the folder and begin its metrics; the arguments are those of `describe`.
+        """Begin a run and its metrics; the arguments are those of `describe`.
 
         Raises:
             InputError: the folder cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot write '{self.path}': {error.strerror}") from error
         self.describe(description, flags)
         with replacing_file(self.path / METRICS) as aside:
             aside.write_text("")

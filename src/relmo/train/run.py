@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,23 +72,25 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     """
     if config.patience and valid is None:
         raise ConfigError(f"--patience {config.patience}: needs held-out sentences, --valid")
-    RunFolder(Path(out)).check(resume)
     device = own_device(device)
     with joined(config.parts, device) as processes:
+        folder = RunFolder(Path(out))
+        if processes.is_first:
+            folder.check(resume)
         run = TrainingRun(files, valid, Path(out), config, vocab, device, processes, initial)
         run.on_record = on_record
-        progress = run.start(resume)
-        return fit(
-            run,
-            max_steps=config.max_steps,
-            save_every_steps=config.save_every_steps,
-            validate_every_steps=config.validate_every_steps,
-            patience=config.patience,
-            baseline_step=run.baseline_step,
-            progress=progress,
-            should_stop=lambda: processes.any(should_stop()),
-            on_progress=on_progress,
-        )
+        with folder.held(resume) if processes.is_first else nullcontext():
+            return fit(
+                run,
+                max_steps=config.max_steps,
+                save_every_steps=config.save_every_steps,
+                validate_every_steps=config.validate_every_steps,
+                patience=config.patience,
+                baseline_step=run.baseline_step,
+                progress=run.start(),
+                should_stop=lambda: processes.any(should_stop()),
+                on_progress=on_progress,
+            )
 
 
 def vocabulary(corpus: Corpus, out: Path) -> Vocabulary:
@@ -180,15 +183,14 @@ class TrainingRun:
         }
         return OptimizerGroup(dense, softmax if is_sparse else [], config, shares)
 
-    def start(self, resume: bool) -> dict[str, Any] | None:
-        """Make the run's folder ready, or take up what it holds; returns the progress to go on.
+    def start(self) -> dict[str, Any] | None:
+        """Begin in the run's folder, or take up what it holds; returns the progress to go on.
 
         Raises:
-            InputError: the folder holds a run and `resume` is not given, or cannot be written.
+            InputError: the folder cannot be written.
             ConfigError: the run to resume had another configuration or corpus.
             FormatError: the run to resume is damaged.
         """
-        self.folder.check(resume)
         now = describe(
             self.config,
             self.corpus,
