@@ -25,6 +25,7 @@ from relmo.tasks.tagger_run import TaggerData, train_tagger
 from relmo.text.spans import Span, spans, tags
 from relmo.text.splits import split
 from relmo.text.tagged import TaggedSentence, read_tagged
+from relmo.train.loop import Progress
 
 SEED = 2018
 _LABELS = {"per": "PER", "org": "ORG", "geo": "LOC", "gpe": "MISC", "art": "MISC", "eve": "MISC",
@@ -91,7 +92,7 @@ def relabelled(sentence: TaggedSentence) -> TaggedSentence:
 RECIPES = {
     "pos": Recipe(
         parts=ewt,
-        config=TaggerConfig(word_dim=0, softmax_words=True, output="softmax"),
+        config=TaggerConfig(word_dim=32, softmax_words=True, output="softmax"),
         training=TaggerTraining(epochs=6),
         title="Parts of speech, English: the 17 of Universal Dependencies",
         data="""\
@@ -154,8 +155,15 @@ def main() -> None:
     run = given.runs / given.name
     trained = TaggerData(train=parts.train, dev=parts.dev, elmo=relmo.load(), cache=given.cache)
     train_tagger(trained, run, recipe.config, recipe.training, resume=True,
-                 on_progress=lambda p: print(f"\r{p}"[:100], end="", file=sys.stderr))  # fmt: skip
+                 on_progress=tell)  # fmt: skip
     print(store(run, given.out / given.name, recipe, parts))
+
+
+def tell(progress: Progress) -> None:
+    """A line on standard error every hundred steps."""
+    if progress.step % 100 == 0:
+        print(f"step {progress.step}/{progress.max_steps}, loss {progress.loss:.3f}",
+              file=sys.stderr)  # fmt: skip
 
 
 def store(run: Path, out: Path, recipe: Recipe, parts: Parts) -> str:
@@ -186,10 +194,11 @@ def measured(scores: Scores, scheme: str) -> str:
 def card(tagger: Tagger, recipe: Recipe, n_sentences: int, rows: Sequence[str]) -> str:
     """The card of a tagger."""
     config = tagger.config
+    words = f"word vectors of {config.word_dim}, " if config.word_dim else ""
     n_parameters = sum(parameter.numel() for parameter in tagger.network.parameters())
     return CARD.format(
         title=recipe.title,
-        network=f"character CNN of {config.char_dim}, {config.n_layers} biLSTMs of "
+        network=f"character CNN of {config.char_dim}, {words}{config.n_layers} biLSTMs of "
         f"{config.lstm_dim}, {config.output}; {len(tagger.tags)} tags",
         n_parameters=n_parameters,
         megabytes=2 * n_parameters / 1e6,
