@@ -30,15 +30,14 @@ SPLIT_SEED = 2018
 TUNING = TrainConfig(
     batch_tokens=640, learning_rate=2e-3, warmup_steps=20, layer_decay=0.9, valid_tokens=4000
 )
-DROPOUT = 0.35
+OWN = TaggerConfig(elmo=False, n_layers=1, dropout=0.35, mix_dropout=0.35)
+"""What reads no biLM has a character CNN and word vectors of its own."""
 READS = {
-    "none": TaggerConfig(elmo=False, n_layers=1, dropout=DROPOUT),
-    "box": TaggerConfig(
-        softmax_words=True, char_dim=0, word_dim=0, n_layers=1, dropout=DROPOUT, mix_dropout=DROPOUT
-    ),
+    "mixed": replace(OWN, elmo=True, softmax_words=True),
+    "distributed": replace(OWN, elmo=True, softmax_words=True, char_dim=0, word_dim=0),
 }
-"""What the tagger reads: a character CNN and word vectors of its own; or, in their place, the mix
-of the biLM's layers and the rows of its softmax."""
+"""With ELMo, by setting: the mix of the layers and the rows of the softmax, beside the tagger's own
+of the tokens or, where there are few tweets to learn those from, in their place."""
 TRAINING = {
     "mixed": TaggerTraining(epochs=12, batch_size=16, learning_rate=4e-3, patience=0),
     "distributed": TaggerTraining(epochs=20, batch_size=16, learning_rate=4e-3, patience=0),
@@ -140,7 +139,7 @@ def runs(
             elmo = tuned(parts, model, out)
             print(f"biLM tuned in {time.perf_counter() - start:.0f} s", file=sys.stderr)
         data = TaggerData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
-        config = READS["none" if elmo is None else "box"]
+        config = OWN if elmo is None else READS[setting]
         for seed in seeds:
             name, training = f"{setting}: {RUNS[row]}", replace(TRAINING[setting], seed=seed)
             yield tagged(name, data, parts.test, out / f"{row}-{seed}", config, training)

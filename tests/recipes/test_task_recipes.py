@@ -54,9 +54,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(recipe, "TRAINING", TRAINING)
     for setting in twitter_ner.TRAINING:
         monkeypatch.setitem(twitter_ner.TRAINING, setting, TRAINING)
-    for name, config in list(twitter_ner.READS.items()):
-        tiny = replace(TINY, elmo=config.elmo, softmax_words=config.softmax_words)
-        monkeypatch.setitem(twitter_ner.READS, name, tiny)
+        monkeypatch.setitem(twitter_ner.READS, setting, replace(TINY, softmax_words=True))
+    monkeypatch.setattr(twitter_ner, "OWN", replace(TINY, elmo=False))
     monkeypatch.setattr(twitter_ner, "TUNING", replace(twitter_ner.TUNING, softmax="full"))
     monkeypatch.setattr(ewt_pos, "CONFIG", replace(TINY, output="softmax"))
     for name, (said, config) in list(gmb_ner.RUNS.items()):
