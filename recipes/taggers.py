@@ -132,7 +132,7 @@ Measured with the weights as they are stored. {measure}
 
 {data}
 
-The weights are released under Apache-2.0, as relmo is; no text is contained in them.
+The weights are released under Apache-2.0, as relmo is; they hold no text, single words at most.
 
 ## What it is bad at
 
