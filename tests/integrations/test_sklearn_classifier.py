@@ -152,6 +152,8 @@ def test_what_cannot_be_learned_from_is_an_error(texts: object, labels: list[str
 def test_numbers_that_are_no_labels_are_an_error_of_scikit_learn_s():
     with pytest.raises(ValueError, match="continuous"):
         new().fit(["a", "b"], [0.5, 1.5])
+    with pytest.raises(ValueError, match="one class alone, 7"):
+        new().fit(["a", "b"], [7, 7])
 
 
 def test_an_impossible_parameter_is_said_in_fit():

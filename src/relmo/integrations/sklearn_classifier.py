@@ -81,7 +81,8 @@ class ElmoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             InputError, ConfigError, FormatError: a parameter, a text or a label cannot be used.
-            ValueError: `y` are no labels, says scikit-learn, such as numbers that are not whole.
+            ValueError: `y` are no labels, says scikit-learn, such as numbers that are not whole; or
+                there is only one class, where its own estimators raise this too.
         """
         firsts, seconds = _texts(X)
         labels = column_or_1d(y, warn=True)
@@ -90,6 +91,8 @@ class ElmoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(labels) != len(firsts):
             raise InputError(f"y: expected {len(firsts)} labels, got {len(labels)}")
         self.classes_, numbers = np.unique(labels, return_inverse=True)
+        if len(self.classes_) == 1:
+            raise ValueError(f"y: one class alone, {self.classes_[0]}; expected two at least")
         width = len(str(len(self.classes_)))  # so that sorted names are sorted numbers
         examples = [
             LabelledSentence(
