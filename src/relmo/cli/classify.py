@@ -3,12 +3,13 @@
 import json
 from dataclasses import fields, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relmo.cli import corpus, runs, tagged, tasks, watch
+from relmo.cli import corpus, runs, tagged, tasks
 from relmo.cli import given as models
 
 if TYPE_CHECKING:
@@ -180,16 +181,8 @@ def _train(
         cache=tasks.cache_folder(given["cache"]),
         vectors=given["vectors"],
     )
-    with watch.stop_on_signals() as received, watch.display() as show:
-        result = train_classifier(
-            data, out, config, training, resume=given["resume"],
-            should_stop=lambda: bool(received), on_progress=show, on_cache=tasks.telling(),
-        )  # fmt: skip
-    print(tasks.closing(result, out, "accuracy"))
-    if result.stopped:
-        raise typer.Exit(128 + received[0])
-    assert result.best is not None  # the last step is always validated
-    scores = [100 - result.best]
+    job = partial(train_classifier, data, out, config, training)
+    scores = [tasks.trained(job, given, out, "accuracy")]
     if test is not None:
         classifier = Classifier.load(out, device=given["device"])
         tested = label_scores([s.label or "" for s in test], classifier.classify(test))

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import fields, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relmo.cli import given as models
-from relmo.cli import runs, tagged, tasks, watch
+from relmo.cli import runs, tagged, tasks
 from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -136,16 +137,8 @@ def _train(
         cache=tasks.cache_folder(given["cache"]),
         vectors=given["vectors"],
     )
-    with watch.stop_on_signals() as received, watch.display() as show:
-        result = train_tagger(
-            data, out, config, training, resume=given["resume"],
-            should_stop=lambda: bool(received), on_progress=show, on_cache=tasks.telling(),
-        )  # fmt: skip
-    print(tasks.closing(result, out, "F1"))
-    if result.stopped:
-        raise typer.Exit(128 + received[0])
-    assert result.best is not None  # the last step is always validated
-    scores = [100 - result.best]
+    job = partial(train_tagger, data, out, config, training)
+    scores = [tasks.trained(job, given, out, "F1")]
     if test is not None:
         tested, _ = _scores(Tagger.load(out, device=given["device"]), test)
         print(f"test: precision {tested.precision:.2f}, recall {tested.recall:.2f}, "

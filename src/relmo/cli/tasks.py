@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from relmo.cli import given as models
+from relmo.cli import watch
 from relmo.cli.words import in_bytes, some
 from relmo.errors import ConfigError
 from relmo.tasks.settings import TokenConfig
@@ -48,9 +49,8 @@ __all__ = [
     "WordDim",
     "cache_folder",
     "check_apart",
-    "closing",
     "of_seeds",
-    "telling",
+    "trained",
     "with_vectors",
 ]
 
@@ -183,6 +183,30 @@ def of_seeds(
         print(f"{name} {score}: {mean:.2f} ± {deviation:.2f} of {len(column)} seeds")
 
 
+def trained(train: "Callable[..., Result]", given: dict[str, Any], out: Path, score: str) -> float:
+    """Run the training of a task, shown and stopped as any; the development data's score.
+
+    Args:
+        train: of a task, with its data and settings.
+        given: the flags.
+        out: folder of the run.
+        score: its name.
+
+    Raises:
+        typer.Exit: it was stopped.
+    """
+    with watch.stop_on_signals() as received, watch.display() as show:
+        result = train(
+            resume=given["resume"], should_stop=lambda: bool(received), on_progress=show,
+            on_cache=_telling(),
+        )  # fmt: skip
+    print(_closing(result, out, score))
+    if result.stopped:
+        raise typer.Exit(128 + received[0])
+    assert result.best is not None  # the last step is always validated
+    return 100 - result.best
+
+
 def _numbers(text: str) -> list[int]:
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
@@ -190,7 +214,7 @@ def _numbers(text: str) -> list[int]:
     return list(map(int, numbers))
 
 
-def closing(result: "Result", out: Path, score: str) -> str:
+def _closing(result: "Result", out: Path, score: str) -> str:
     """The line on how a run ended; its best is 100 - the score."""
     seen = f"{result.step:,} steps, {result.tokens:,} tokens"
     if result.stopped or result.best is None:
@@ -229,7 +253,7 @@ def cache_folder(given: str | None) -> Path | None:
     return default_folder() if given is None else Path(given)
 
 
-def telling() -> "Callable[[CacheProgress], None]":
+def _telling() -> "Callable[[CacheProgress], None]":
     """Says on standard error what is written to the cache: its size before, then how far it is."""
     said = 0.0
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from relmo.errors import ConfigError, InputError, RelmoError
+from relmo.errors import ConfigError, InputError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import without_memory
+from relmo.tasks import task_files
 from relmo.tasks.classifier_config import ClassifierConfig
 from relmo.tasks.classifier_model import ClassifierNetwork
 from relmo.tasks.task_files import (
@@ -26,6 +27,7 @@ from relmo.tasks.task_files import (
     ELMO,
     VOCAB,
     ElmoReference,
+    check_keys,
     elmo_reference,
     names,
     read_object,
@@ -59,15 +61,7 @@ class ClassifierFiles:
 
 def why_not(folder: Path) -> str | None:
     """Why `folder` is no classifier, or None where it is one."""
-    if not folder.is_dir():
-        return "it is not a folder"
-    if not (folder / CONFIG).is_file():
-        return f"it has no {CONFIG}"
-    try:
-        read_object(folder / CONFIG, NAME, VERSION)
-    except RelmoError as error:
-        return str(error)
-    return None
+    return task_files.why_not(folder, NAME, VERSION)
 
 
 def read(folder: Path) -> ClassifierFiles:
@@ -83,10 +77,7 @@ def read(folder: Path) -> ClassifierFiles:
     path = folder / CONFIG
     where = f"{NAME}: {path}"
     values = read_object(path, NAME, VERSION)
-    expected = {"format", "version", "classifier", "labels", "words_sha256", "elmo"}
-    for name in sorted(values.keys() ^ expected):
-        problem = "is missing" if name in expected else "is unknown"
-        raise ConfigError(f"{where}: the key {name!r} {problem}; expected {', '.join(expected)}")
+    check_keys(values, {"format", "version", "classifier", "labels", "words_sha256", "elmo"}, where)
     config = ClassifierConfig.from_dict(values["classifier"], f"{where}: classifier")
     elmo = elmo_reference(values["elmo"], where)
     if (elmo is None) == config.elmo:

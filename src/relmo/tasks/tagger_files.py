@@ -20,10 +20,11 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from relmo.errors import ConfigError, InputError, RelmoError
+from relmo.errors import ConfigError, InputError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import without_memory
+from relmo.tasks import task_files
 from relmo.tasks.tagger_config import TaggerConfig
 from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.task_files import (
@@ -31,6 +32,7 @@ from relmo.tasks.task_files import (
     ELMO,
     VOCAB,
     ElmoReference,
+    check_keys,
     elmo_reference,
     names,
     read_object,
@@ -67,15 +69,7 @@ class TaggerFiles:
 
 def why_not(folder: Path) -> str | None:
     """Why `folder` is no tagger, or None where it is one."""
-    if not folder.is_dir():
-        return "it is not a folder"
-    if not (folder / CONFIG).is_file():
-        return f"it has no {CONFIG}"
-    try:
-        read_object(folder / CONFIG, NAME, VERSION)
-    except RelmoError as error:
-        return str(error)
-    return None
+    return task_files.why_not(folder, NAME, VERSION)
 
 
 def read(folder: Path) -> TaggerFiles:
@@ -91,10 +85,9 @@ def read(folder: Path) -> TaggerFiles:
     path = folder / CONFIG
     where = f"{NAME}: {path}"
     values = read_object(path, NAME, VERSION)
-    expected = {"format", "version", "tagger", "tags", "scheme", "words_sha256", "elmo"}
-    for name in sorted(values.keys() ^ expected):
-        problem = "is missing" if name in expected else "is unknown"
-        raise ConfigError(f"{where}: the key {name!r} {problem}; expected {', '.join(expected)}")
+    check_keys(
+        values, {"format", "version", "tagger", "tags", "scheme", "words_sha256", "elmo"}, where
+    )
     config = TaggerConfig.from_dict(values["tagger"], f"{where}: tagger")
     elmo = elmo_reference(values["elmo"], where)
     if (elmo is None) == config.elmo:

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relmo.errors import ConfigError, FormatError, InputError
+from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.model import BOX, Elmo, load
 from relmo.tasks.settings import TokenConfig
 from relmo.tasks.softmax_words import elmo_sha256
 from relmo.text.vocab import Vocabulary
 from relmo.train.folder import BEST, LAST
 
-__all__ = ["BOXED", "CONFIG", "ELMO", "HERE", "VOCAB", "ElmoReference", "elmo_reference",
-           "elmo_source", "names", "read_object", "read_words", "referred_elmo",
-           "trained_folder"]  # fmt: skip
+__all__ = ["BOXED", "CONFIG", "ELMO", "HERE", "VOCAB", "ElmoReference", "check_keys",
+           "elmo_reference", "elmo_source", "names", "read_object", "read_words", "referred_elmo",
+           "trained_folder", "why_not"]  # fmt: skip
 
 CONFIG, VOCAB, ELMO = "config.json", "vocab.txt", "elmo"
 BOXED, HERE = "box", "here"
@@ -97,6 +97,30 @@ def read_object(path: Path, format: str, version: int) -> dict[str, Any]:
             "relmo may have written it"
         )
     return values
+
+
+def why_not(folder: Path, format: str, version: int) -> str | None:
+    """Why a folder holds nothing of a format and version, or None where it does."""
+    if not folder.is_dir():
+        return "it is not a folder"
+    if not (folder / CONFIG).is_file():
+        return f"it has no {CONFIG}"
+    try:
+        read_object(folder / CONFIG, format, version)
+    except RelmoError as error:
+        return str(error)
+    return None
+
+
+def check_keys(values: Mapping[str, object], expected: set[str], where: str) -> None:
+    """Whether config.json has exactly these keys.
+
+    Raises:
+        ConfigError: one is missing or unknown.
+    """
+    for name in sorted(values.keys() ^ expected):
+        problem = "is missing" if name in expected else "is unknown"
+        raise ConfigError(f"{where}: the key {name!r} {problem}; expected {', '.join(expected)}")
 
 
 def names(values: object, key: str, where: str) -> tuple[str, ...]:
