@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,14 @@ class PaddedBatch:
     layers: tuple[Tensor, ...]
     places: Tensor
     mask: Tensor
+
+    def to(self, like: Tensor) -> "PaddedBatch":
+        """Return the batch on the device of a tensor, the layers in its type too."""
+        return PaddedBatch(
+            tuple(layer.to(like) for layer in self.layers),
+            self.places.to(like.device),
+            self.mask.to(like.device),
+        )
 
     def padded(self, rows: Tensor) -> Tensor:
         """Rows (n_tokens, dim) as (batch, time, dim), zeros behind a sentence's end."""
@@ -94,7 +103,11 @@ class ElmoEmbedding(nn.Module):
     """Sentences to learned mixes of a biLM's layers, equation 1.
 
     The biLM is frozen unless `fine_tune`; frozen it is neither among `parameters()` nor in the
-    `state_dict()`, so that a task's checkpoint holds the mix alone.
+    `state_dict()`, so that a task's checkpoint holds the mix alone. Several of them may stand over
+    one model and share its memory. The first that is moved or cast (`.to("cuda")`, `.half()`) takes
+    a converted copy of the frozen biLM, see `elmo`: the model that was passed in, and whoever else
+    stands over it, stay as they are. With `fine_tune` the biLM is a submodule like any other, and
+    shared: trained, moved and cast for all at once.
 
     Args:
         elmo: the model.
@@ -127,7 +140,7 @@ class ElmoEmbedding(nn.Module):
 
     @property
     def elmo(self) -> Elmo:
-        """The model underneath."""
+        """The model underneath: the one that was passed in until this layer is moved or cast."""
         return self._frozen[0]
 
     @property
@@ -147,16 +160,18 @@ class ElmoEmbedding(nn.Module):
 
         Raises:
             InputError: `sentences` is a single string, or a token is not a string.
+            ConfigError: the biLM's weights are of a type in which it cannot compute.
         """
         trains = self.bilm is not None
         batch = padded_batch(self.elmo, list(tokenised(sentences)), trains=trains)
+        # Another layer over the same model, or the model's owner, may have moved or cast it.
+        batch = batch.to(next(self.mixtures.parameters()))
         mixtures = tuple(batch.padded(self.dropout(mix(batch.layers))) for mix in self.mixtures)
         return ElmoEmbeddingOutput(mixtures, batch.mask)
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
-        """Move the frozen biLM along with the mixes."""
+        """Move or cast the frozen biLM along with the mixes, apart from the one passed in."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if getattr(self, "bilm", None) is None and hasattr(self, "_frozen"):
-            self.elmo.bilm._apply(fn)  # type: ignore[no-untyped-call]
-            self.elmo.tokens.clear()
+            self._frozen = [self.elmo.converted(partial(nn.Module._apply, fn=fn))]
         return self

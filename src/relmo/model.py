@@ -1,6 +1,7 @@
 """Elmo, the façade: sentences in, vectors out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -8,7 +9,7 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError
@@ -18,6 +19,7 @@ from relmo.hub import BOX, Progress, fetch, resolve
 from relmo.layers import Combine, Layers, are_all, combination
 from relmo.nn.bilm import BiLM, PackedIndex, unfilled
 from relmo.nn.kernels import whole_rows
+from relmo.nn.precision import without_autocast
 from relmo.predictions import Context, NextWords, Substitutes, Surprisal
 from relmo.text import batching
 from relmo.text.lexicon import Lexicon
@@ -92,8 +94,9 @@ class Elmo:
     """A biLM with everything around it: characters, batches, layers.
 
     A sentence is a list of tokens, or a string that is split on white space. Each starts from a
-    zero state: its vectors are the same alone, in any batch, in any order, and twice in a row (to
-    float rounding).
+    zero state: its vectors are the same alone, in any batch, in any order, in any thread, and twice
+    in a row (to float rounding). One model may embed in any number of threads at once, as long as
+    none of them changes or moves it. It computes in the precision of its weights, autocast or not.
 
     Args:
         bilm: the network.
@@ -178,6 +181,38 @@ class Elmo:
         self.bilm.to(device)
         self.tokens.clear()
         return self
+
+    def clear_cache(self) -> None:
+        """Forget what was computed from the weights: token vectors and repacked matrices.
+
+        Only needed where frozen weights were written through `.data`, which nothing else can tell.
+        Any other change is noticed, and so is one through `.data` where the weights are trained.
+        """
+        self.tokens.clear()
+        self.bilm.clear_cache()
+
+    def converted(self, convert: Callable[[nn.Module], object]) -> "Elmo":
+        """Return this model moved or cast by a function of its network; itself stays as it is.
+
+        Args:
+            convert: such as `torch.nn.Module.half`; what it leaves alone is shared by the two.
+
+        Returns:
+            self, where it changes nothing.
+        """
+        # Parameters of the copy start as the same numbers in memory, not as copies of them.
+        shared = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in self.bilm.parameters()}
+        bilm = copy.deepcopy(self.bilm, dict[int, object](shared))
+        convert(bilm)
+        if _memory(bilm) == _memory(self.bilm):
+            return self
+        elmo = Elmo(
+            bilm, vocab=self.vocab, lexicon=self.lexicon, softmax=self.softmax, mixes=self.mixes,
+            info=self.checkpoint_info, token_budget=self.token_budget,
+            cache_size=self.tokens.capacity,
+        )  # fmt: skip
+        elmo.tokens.use_as(self.tokens)
+        return elmo
 
     def __repr__(self) -> str:
         source = self.checkpoint_info.source if self.checkpoint_info else "new"
@@ -297,7 +332,7 @@ class Elmo:
 
     def _embed_batch(self, batch: list[list[str]], combine: Combine) -> Iterator[Array]:
         """Arrays (..., tokens, dim) of sentences of falling length."""
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self.device):
             layers, lengths = self.run(batch)
             combined = combine(layers).float().cpu().numpy()  # (..., N, dim)
         stop = 0
@@ -314,7 +349,11 @@ class Elmo:
 
         Returns:
             n_layers tensors (N, dim), sentence after sentence, and each sentence's tokens with
-            its two marks. There is a graph where the network's parameters require gradients.
+            its two marks. There is a graph where the network's parameters require gradients;
+            without one autocast is not heeded.
+
+        Raises:
+            ConfigError: the weights are of a type in which the network cannot compute.
         """
         flat: list[str] = []
         for sentence in batch:
@@ -327,8 +366,13 @@ class Elmo:
             rows = [places.setdefault(token, len(places)) for token in flat]
             encoded = self.tokens.encode(list(places))
             return self.bilm(encoded[torch.tensor(rows, device=self.device)], index).layers, lengths
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self.device):
             return self.bilm(self.tokens.vectors(flat), index).layers, lengths
+
+
+def _memory(module: nn.Module) -> list[tuple[int, torch.dtype, torch.device]]:
+    """Where each parameter lies, and as what."""
+    return [(p.data_ptr(), p.dtype, p.device) for p in module.parameters()]
 
 
 def packed_index(packing: batching.Packing, device: torch.device | str = "cpu") -> PackedIndex:

@@ -6,9 +6,10 @@ serves both directions (Peters et al. 2018, section 3.1).
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from functools import wraps
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from torch import Tensor
 from relmo.errors import InputError
 from relmo.nn.bilm import BiLM
 from relmo.nn.lstm import LSTMState
+from relmo.nn.precision import without_autocast
 from relmo.nn.scores import Part, added, parts, top_words, word_scores
 from relmo.text import batching
 from relmo.text.chars import UNK_TOKEN
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 Context = Literal["fresh", "carried"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 _MOST_NUMBERS = 4_000_000  # log-probabilities of a batch, for who asks for whole vocabularies
 
@@ -117,6 +121,17 @@ class Reader(Protocol):
         """The layers of a batch; see `Elmo.run`."""
 
 
+def _exactly(method: Method) -> Method:
+    """Run a method of `NextWords` without a graph, in the precision of the weights."""
+
+    @wraps(method)
+    def exact(self: "NextWords", *arguments: Any, **options: Any) -> Any:
+        with torch.no_grad(), without_autocast(self.elmo.device):
+            return method(self, *arguments, **options)
+
+    return cast(Method, exact)
+
+
 class NextWords:
     """The language model of an Elmo that has kept its softmax.
 
@@ -136,6 +151,7 @@ class NextWords:
             )
         self.elmo, self.vocab = elmo, elmo.vocab
         self._softmax = elmo.softmax
+        self._ready: tuple[tuple[torch.device, torch.dtype], dict[str, Tensor]] | None = None
 
     def top(
         self, sentences: Iterable[Sentence], n: int, *, without: Sequence[str] = ()
@@ -211,24 +227,23 @@ class NextWords:
         most = max(1, _MOST_NUMBERS // min(n, len(self.vocab)))
         return ids, min(self.elmo.token_budget, most)
 
-    @torch.no_grad()
+    @_exactly
     def _top(self, batch: list[list[str]], n: int, without: list[int]) -> list[Expectation]:
         """Of sentences of falling length."""
         stops = np.cumsum([len(sentence) for sentence in batch])[:-1]
         sides = []
         for contexts in self._contexts(batch):
-            found = top_words(self._parts(contexts), n, without)
-            ids, scores = (np.split(array.cpu().numpy(), stops) for array in found)
+            ids, scores = _arrays(*top_words(self._parts(contexts), n, without))
             # Copies, so that one sentence kept does not keep its whole batch.
             sides.append(
                 [
                     Expected(ids=i.copy(), log_probabilities=s.copy())
-                    for i, s in zip(ids, scores, strict=True)
+                    for i, s in zip(np.split(ids, stops), np.split(scores, stops), strict=True)
                 ]
             )
         return [Expectation(forward=f, backward=b) for f, b in zip(*sides, strict=True)]
 
-    @torch.no_grad()
+    @_exactly
     def _surprisal(self, batch: list[list[str]], ends: bool) -> list[Surprisal]:
         """Of sentences of falling length, each from a zero state."""
         forward, backward = self._contexts(batch, ends)
@@ -249,7 +264,7 @@ class NextWords:
         state: LSTMState | None = None
         mark = [self.vocab.eos] if ends else []
         for group in batching.window(sentences, budget):
-            with torch.no_grad():
+            with torch.no_grad(), without_autocast(self.elmo.device):
                 contexts, state = self._carried_contexts(group, ends, state)
                 forward = self._scores(contexts, group, mark, first=False)
             fresh = batching.in_order(group, lambda batch: self._backward(batch, ends), budget)
@@ -270,21 +285,20 @@ class NextWords:
         kept = np.delete(np.arange(len(flat)), stops - 1)  # the last token predicts </S>
         return layers[-1][torch.from_numpy(kept).to(x.device)], state
 
-    @torch.no_grad()
+    @_exactly
     def _backward(self, batch: list[list[str]], ends: bool) -> list[Scores]:
         """Of sentences of falling length."""
         _, contexts = self._contexts(batch, ends)
         return self._scores(contexts, batch, [self.vocab.bos] if ends else [], first=True)
 
-    @torch.no_grad()
+    @_exactly
     def _substitutes(self, batch: list[list[str]], n: int, without: list[int]) -> list[Substitutes]:
         """Of sentences of falling length, each with one token in brackets."""
         places = [bracketed(sentence)[0] for sentence in batch]
         starts = np.cumsum([0, *(len(sentence) for sentence in batch[:-1])])
         rows = torch.from_numpy(starts + places).to(self.elmo.device)
         sides = (self._parts(contexts[rows]) for contexts in self._contexts(batch))
-        found = top_words(added(*sides), n, without)
-        ids, scores = (array.cpu().numpy() for array in found)
+        ids, scores = _arrays(*top_words(added(*sides), n, without))
         return [
             Substitutes(
                 tokens=[*s[:place], s[place][1:-1], *s[place + 1 :]],
@@ -335,14 +349,21 @@ class NextWords:
 
     def _parts(self, contexts: Tensor) -> tuple[Part, ...]:
         """All words' scores, the softmax being where and as the network computes."""
-        self._softmax = {
-            name: tensor.to(contexts.device, contexts.dtype)
-            for name, tensor in self._softmax.items()
-        }
-        return parts(contexts, self._softmax)
+        place = contexts.device, contexts.dtype
+        ready = self._ready  # read once: another thread may replace it at any time
+        if ready is None or ready[0] != place:
+            # From the model's own: what was once rounded to half precision would stay rounded.
+            ready = place, {name: tensor.to(*place) for name, tensor in self._softmax.items()}
+            self._ready = ready
+        return parts(contexts, ready[1])
 
     def _unknown(self, sentence: list[str]) -> npt.NDArray[np.bool_]:
         return np.array([t not in self.vocab or t == UNK_TOKEN for t in sentence], np.bool_)
+
+
+def _arrays(ids: Tensor, scores: Tensor) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Word ids and log-probabilities, of a model of any precision, as arrays."""
+    return ids.cpu().numpy(), scores.float().cpu().numpy()  # numpy has no bfloat16
 
 
 def bracketed(sentence: Sequence[str]) -> list[int]:

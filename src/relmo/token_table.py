@@ -2,7 +2,9 @@
 
 import logging
 import os
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +13,8 @@ from relmo.config import BiLMConfig
 from relmo.errors import ConfigError, InputError
 from relmo.formats import token_embeddings
 from relmo.nn.bilm import BiLM
+from relmo.nn.precision import check_dtype, matmul_precision, without_autocast
+from relmo.nn.weight_cache import weights_version
 from relmo.text.chars import CharSpace
 from relmo.text.lexicon import Lexicon, LexiconReader
 from relmo.text.reader import TokenReader, VocabularyReader
@@ -26,12 +30,15 @@ _ENCODED_TOGETHER = 4096  # words; bounds the memory of a call with many new wor
 class TokenTable:
     """The token encoder of a biLM with a bounded cache in front, the least recently used out first.
 
-    A token's vector does not depend on its sentence, so a cache changes no number.
+    A token's vector does not depend on its sentence, so a cache changes no number. Any number of
+    threads may ask at once. They wait for each other while rows are looked up and copied, not while
+    words are encoded: two that meet the same new word both encode it. A copied or pickled table is
+    empty.
 
     Args:
         bilm: the model; when its token encoder's weights change, the cache empties itself.
         vocab: the words of a word-input model, else not used.
-        capacity: words kept, each projection_dim float32 numbers.
+        capacity: words kept, each projection_dim numbers of the weights' type.
         lexicon: the words and characters of a model that has such, else not used.
     """
 
@@ -41,27 +48,58 @@ class TokenTable:
         self.reader = _reader(bilm.config, vocab, lexicon)
         self._encoder = bilm.token_encoder
         self._dim = bilm.config.projection_dim
-        self.capacity = capacity
-        self._slots: dict[str, int] = {}  # in order of last use
+        self._capacity = _checked_capacity(capacity)
+        self._lock = threading.Lock()  # for the three that follow, which belong together
+        self._slots: dict[str, int] = {}  # of each word its row, in order of last use
         self._rows = torch.empty(0, self._dim)
-        self._versions: list[tuple[int, int]] = []
+        self._version: tuple[object, ...] = ()  # of the weights and the precision of the rows
         self._said: set[str] = set()
         self._fixed: tuple[Vocabulary, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self._slots)
 
+    def __getstate__(self) -> dict[str, Any]:
+        empty: dict[str, Any] = {
+            "_lock": None,
+            "_slots": {},
+            "_rows": torch.empty(0, self._dim),
+            "_version": (),
+        }
+        return {**self.__dict__, **empty}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    @property
+    def capacity(self) -> int:
+        """Words kept; when it is set the table forgets those that it has."""
+        return self._capacity
+
+    @capacity.setter
+    def capacity(self, capacity: int) -> None:
+        with self._lock:
+            self._capacity = _checked_capacity(capacity)
+            self._clear()
+
     def clear(self) -> None:
         """Forget every word."""
-        self._slots.clear()
-        self._rows = torch.empty(0, self._dim)
+        with self._lock:
+            self._clear()
 
     def vectors(self, tokens: Sequence[str]) -> Tensor:
-        """Token vectors (n_tokens, projection_dim), float32, without a graph."""
+        """Return token vectors (n_tokens, projection_dim) in the weights' type, without a graph.
+
+        Raises:
+            ConfigError: the weights are of a type in which the network cannot compute.
+        """
         places: dict[str, int] = {}
         index = [places.setdefault(token, len(places)) for token in tokens]
         words = list(places)
-        with torch.no_grad():
+        weight = next(self._encoder.parameters())
+        check_dtype(weight.dtype)
+        with torch.no_grad(), without_autocast(weight.device):
             found = self._lookup(words) if self._fixed is None else self._fixed_or_lookup(words)
             return found[torch.tensor(index, dtype=torch.int64, device=found.device)]
 
@@ -86,6 +124,10 @@ class TokenTable:
         words = token_embeddings.read_vocab(vocab, path)
         self._fixed = words, token_embeddings.read(path, words, self._dim).float()
 
+    def use_as(self, other: "TokenTable") -> None:
+        """Take the vectors of the words that another table has from a file, if it has."""
+        self._fixed = other._fixed
+
     def save(self, path: str | os.PathLike[str], words: Sequence[str] | Vocabulary) -> None:
         """Write the vectors of words to an HDF5 file, in their order; see `use`.
 
@@ -106,13 +148,13 @@ class TokenTable:
     def _fixed_or_lookup(self, words: list[str]) -> Tensor:
         assert self._fixed is not None
         vocab, rows = self._fixed
-        rows = rows.to(next(self._encoder.parameters()))
-        self._fixed = vocab, rows
+        weight = next(self._encoder.parameters())
         is_fixed = torch.tensor([word in vocab for word in words], dtype=torch.bool)
-        is_fixed = is_fixed.to(rows.device)
-        found = rows.new_empty(len(words), self._dim)
+        is_fixed = is_fixed.to(weight.device)
+        found = weight.new_empty(len(words), self._dim)
         ids = vocab.ids([word for word in words if word in vocab])
-        found[is_fixed] = rows[torch.from_numpy(ids).to(rows.device)]
+        # Only these rows are moved and cast: what was read from the file stays as it was read.
+        found[is_fixed] = rows[torch.from_numpy(ids)].to(weight)
         others = [word for word in words if word not in vocab]
         if others:
             found[~is_fixed] = self._lookup(others)
@@ -123,8 +165,13 @@ class TokenTable:
 
         A word of a word-input model that is not in its vocabulary has the vector of `<UNK>`, or
         zeros where the vocabulary has none (as in the original, where its id is the padding's).
+
+        Raises:
+            ConfigError: the weights are of a type in which the network cannot compute.
         """
-        device = next(self._encoder.parameters()).device
+        weight = next(self._encoder.parameters())
+        check_dtype(weight.dtype)
+        device = weight.device
         self._tell(words)
         inputs = [
             None if ids is None else torch.from_numpy(ids).to(device, torch.int64)
@@ -139,59 +186,60 @@ class TokenTable:
         return vectors * torch.tensor(known, device=device)[:, None]
 
     def _lookup(self, words: list[str]) -> Tensor:
-        self._forget_if_changed()
         keys = [self.reader.key(word) for word in words]
         self._tell(words)  # those too whose key is known: it may be that of a shorter word
-        slots = [self._slots.get(key, -1) for key in keys]
+        version = (*weights_version(self._encoder.parameters()), *matmul_precision())
+        with self._lock:
+            if version != self._version:
+                self._clear()
+                self._version = version
+            slots = [self._slots.get(key, -1) for key in keys]
+            hits = [place for place, slot in enumerate(slots) if slot >= 0]
+            for place in hits:
+                self._slots[keys[place]] = self._slots.pop(keys[place])  # now the last used
+            # Copied before the lock is given back, and another thread may reuse a row.
+            known = self._rows[_index([slots[place] for place in hits], self._rows.device)]
+        if len(hits) == len(words):
+            return known
         missing = [place for place, slot in enumerate(slots) if slot < 0]
-        if not missing:
-            self._use(keys, slots)
-            return self._rows[torch.tensor(slots, dtype=torch.int64, device=self._rows.device)]
         pieces = [
             self.encode([words[place] for place in missing[start : start + _ENCODED_TOGETHER]])
             for start in range(0, len(missing), _ENCODED_TOGETHER)
         ]
         new = torch.cat(pieces)  # (missing, projection_dim)
         found = new.new_empty(len(words), self._dim)
-        found[torch.tensor(missing, device=new.device)] = new
-        hits = [place for place, slot in enumerate(slots) if slot >= 0]
+        found[_index(missing, new.device)] = new
         if hits:
-            hit_slots = [slots[place] for place in hits]
-            index = torch.tensor([hits, hit_slots], device=new.device)
-            found[index[0]] = self._rows[index[1]]
-            self._use([keys[place] for place in hits], hit_slots)
-        self._keep([keys[place] for place in missing], new)
+            found[_index(hits, new.device)] = known
+        with self._lock:
+            if version == self._version:  # else they are of other weights than the rows
+                self._keep([keys[place] for place in missing], new)
         return found
 
-    def _use(self, keys: list[str], slots: list[int]) -> None:
-        for key, slot in zip(keys, slots, strict=True):
-            if self._slots.pop(key, None) is not None:
-                self._slots[key] = slot
-
     def _keep(self, keys: list[str], vectors: Tensor) -> None:
-        if self.capacity == 0:
+        """Put vectors into rows, the lock being held."""
+        if self._capacity == 0:
             return
         if not len(self._rows):
             with torch.inference_mode(False):  # made in that mode, they could not be written later
-                self._rows = vectors.new_empty(self.capacity, self._dim)
-        keys, vectors = keys[-self.capacity :], vectors[-self.capacity :]
+                self._rows = vectors.new_empty(self._capacity, self._dim)
+        keys, vectors = keys[-self._capacity :], vectors[-self._capacity :]
         slots = []
         for key in keys:
-            if key in self._slots:  # two words of this call, cut to the same characters
+            if key in self._slots:  # another thread's, or another word's of the same characters
                 slot = self._slots.pop(key)
-            elif len(self._slots) < self.capacity:
+            elif len(self._slots) < self._capacity:
                 slot = len(self._slots)
             else:
                 slot = self._slots.pop(next(iter(self._slots)))
             self._slots[key] = slot
             slots.append(slot)
-        self._rows[torch.tensor(slots, device=vectors.device)] = vectors
+        self._rows[_index(slots, vectors.device)] = vectors
 
-    def _forget_if_changed(self) -> None:
-        versions = [(p.data_ptr(), p._version) for p in self._encoder.parameters()]
-        if versions != self._versions:
-            self.clear()
-            self._versions = versions
+    def _clear(self) -> None:
+        """Forget every word, the lock being held."""
+        self._slots = {}
+        self._rows = next(self._encoder.parameters()).new_empty(0, self._dim)
 
     def _tell(self, words: Sequence[str]) -> None:
         if self.reader.limit is None or "truncated" in self._said:
@@ -213,6 +261,16 @@ class TokenTable:
         if kind not in self._said:
             self._said.add(kind)
             _logger.warning(message + " (said once)", *arguments)
+
+
+def _checked_capacity(capacity: int) -> int:
+    if capacity < 0:
+        raise ConfigError(f"cache_size must be at least 0 words, got {capacity}")
+    return capacity
+
+
+def _index(rows: list[int], device: torch.device) -> Tensor:
+    return torch.tensor(rows, dtype=torch.int64, device=device)
 
 
 def _reader(config: BiLMConfig, vocab: Vocabulary | None, lexicon: Lexicon | None) -> TokenReader:

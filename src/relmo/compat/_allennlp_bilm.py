@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from relmo.model import Elmo, load, packed_index
 from relmo.nn.bilm import BiLMState
 from relmo.nn.kernels import whole_rows
 from relmo.nn.lstm import LSTMState
+from relmo.nn.precision import check_dtype, without_autocast
 from relmo.text import batching
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, EOW, N_CHARACTERS, PAD, CharSpace
 
@@ -154,9 +156,11 @@ class _ElmoBiLm(nn.Module):
         Raises:
             ShapeError: the ids have another shape, or padding between tokens.
             InputError: an id is out of range, or neither kind of ids can be used.
+            ConfigError: the weights are of a type in which the network cannot compute.
         """
+        check_dtype(self.bilm.dtype)
         trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        with torch.set_grad_enabled(trains):
+        with torch.set_grad_enabled(trains), _precision(trains, self._device):
             table = self._cached(inputs, word_inputs)
             ids = inputs if table is None else word_inputs
             assert ids is not None  # _cached sees to it
@@ -269,6 +273,10 @@ class _ElmoBiLm(nn.Module):
         self._word_embedding = nn.Embedding(len(words), vectors.shape[1])
         self._word_embedding.weight.data.copy_(vectors[2:])
         self._word_embedding.requires_grad_(requires_grad)
+
+
+def _precision(trains: bool, device: torch.device) -> AbstractContextManager[object]:
+    return nullcontext() if trains else without_autocast(device)
 
 
 def _loaded(options_file: str | None, weight_file: str | None) -> Elmo:

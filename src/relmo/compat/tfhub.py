@@ -26,12 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from relmo import model
 from relmo.embedding import ElmoEmbedding, padded_batch
 from relmo.errors import ConfigError, InputError
-from relmo.nn.char_cnn import PAD, CharCNN
+from relmo.nn.char_cnn import CharCNN
 from relmo.nn.mix import ScalarMix
 
 __all__ = ["Module", "load"]
@@ -197,6 +196,7 @@ class Module(nn.Module):
     def _outputs(self, sentences: list[list[str]], time: int) -> dict[str, Tensor]:
         trains = self.embedding.bilm is not None
         batch = padded_batch(self.elmo, sentences, time=time, trains=trains)
+        batch = batch.to(self.scaling)
         token_layer, *lstm_layers = batch.layers
         mixed = batch.padded(self._mix(batch.layers))  # (B, T, dim)
         lengths = batch.mask.sum(dim=1)
@@ -222,12 +222,9 @@ class Module(nn.Module):
         encoder = self.elmo.bilm.token_encoder
         if not isinstance(encoder, CharCNN):
             return self.scaling.new_zeros(self.elmo.dim)
-        width = encoder.config.max_characters_per_token
-        characters = torch.full((1, width), PAD, device=self.elmo.device)
-        blank = {"char_embedding": torch.zeros_like(encoder.char_embedding)}
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.embedding.bilm is not None):
-            vector: Tensor = functional_call(encoder, blank, (characters,))
-        return torch.cat([vector[0], vector[0]])
+            vector = encoder.without_characters()[0].to(self.scaling)
+        return torch.cat([vector, vector])
 
 
 def _of(inputs: Mapping[Any, Any], key: str) -> object:

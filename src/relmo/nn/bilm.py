@@ -13,7 +13,8 @@ from relmo.config import BiLMConfig
 from relmo.errors import ShapeError
 from relmo.nn.char_cnn import token_encoder
 from relmo.nn.dropout import PackedDropout
-from relmo.nn.lstm import LSTMStack, LSTMState
+from relmo.nn.lstm import LSTMLayer, LSTMStack, LSTMState
+from relmo.nn.precision import check_dtype
 
 __all__ = ["BiLM", "BiLMOutput", "BiLMState", "PackedIndex", "unfilled", "without_memory"]
 
@@ -94,6 +95,17 @@ class BiLM(nn.Module):
         self.forward_lstm = LSTMStack(config, dropout)
         self.backward_lstm = LSTMStack(config, dropout)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return next(self.parameters()).dtype
+
+    def clear_cache(self) -> None:
+        """Forget what was computed from the weights alone: the LSTMs' repacked matrices."""
+        for module in self.modules():
+            if isinstance(module, LSTMLayer):
+                module.clear_cache()
+
     def forward(
         self, tokens: Tensor, index: PackedIndex, state: BiLMState | None = None
     ) -> BiLMOutput:
@@ -104,7 +116,12 @@ class BiLM(nn.Module):
                 for each word; the same word's vector may simply be repeated.
             index: the batch's layout.
             state: where each row's LSTMs start, or None for zeros.
+
+        Raises:
+            ShapeError: the tokens or the state do not fit the layout and the model.
+            ConfigError: the weights are of a type in which the network cannot compute.
         """
+        check_dtype(self.dtype)
         if len(tokens) != len(index.forward):
             raise ShapeError(f"tokens: expected {len(index.forward)} rows, got {len(tokens)}")
         first = (None, None) if state is None else (state.forward, state.backward)

@@ -164,7 +164,11 @@ class CharLayers(nn.Module):
 
     def _convolve(self, characters: Tensor) -> Tensor:
         vectors = F.embedding(characters.long(), self.char_embedding)  # (n, time, embedding_dim)
-        responses = torch.cat([convolution(vectors) for convolution in self.convolutions], dim=1)
+        return self._activated(
+            torch.cat([convolution(vectors) for convolution in self.convolutions], dim=1)
+        )
+
+    def _activated(self, responses: Tensor) -> Tensor:
         return torch.relu(responses) if self.config.activation == "relu" else responses.tanh()
 
 
@@ -194,16 +198,30 @@ class CharCNN(CharLayers):
             characters: ids (tokens, max_characters_per_token), `PAD` behind each token's end.
 
         Returns:
-            (tokens, projection_dim), float32.
+            (tokens, projection_dim) in the type of the weights, under autocast too.
         """
         if characters.shape[0] == 0:
             return self.char_embedding.new_zeros(0, self.projection_dim)
         filled = characters != PAD
         lengths = (filled * torch.arange(1, filled.shape[1] + 1, device=filled.device)).amax(1)
         x, inverse = self.features(characters, lengths)
+        return self._projected(x)[inverse]
+
+    def without_characters(self) -> Float[Tensor, "1 projection_dim"]:
+        """Return the vector that character vectors of zeros would give: what the biases make.
+
+        It is what the original TensorFlow module has at a padded position.
+        """
+        responses: list[Tensor] = [c.bias for c in self.convolutions if isinstance(c, Convolution)]
+        x = self._activated(torch.cat(responses)[None])  # (1, n_filters)
+        for highway in self.highways:
+            x = highway(x)
+        return self._projected(x)
+
+    def _projected(self, x: Tensor) -> Tensor:
         if self.projection is not None:
             x = self.projection(x)
-        return x.float()[inverse] if x.dtype == torch.bfloat16 else x[inverse]
+        return x.to(self.char_embedding.dtype)  # autocast leaves it in half precision
 
 
 class WordEmbedding(nn.Module):
@@ -307,7 +325,7 @@ class LexiconEncoder(nn.Module):
             lengths: ids of each token up to its end mark (tokens,), or None with characters.
 
         Returns:
-            (tokens, projection_dim), float32.
+            (tokens, projection_dim) in the type of the weights, under autocast too.
         """
         parts = []
         if self.words is not None and words is not None:
@@ -315,7 +333,7 @@ class LexiconEncoder(nn.Module):
         if self.characters is not None and characters is not None and lengths is not None:
             parts.append(self.characters(characters, lengths))
         x: Tensor = self.projection(torch.cat(parts, dim=1))
-        return x.float() if x.dtype == torch.bfloat16 else x
+        return x.to(self.projection.weight.dtype)  # autocast leaves it in half precision
 
 
 def token_encoder(config: BiLMConfig) -> CharCNN | WordEmbedding | LexiconEncoder:

@@ -6,7 +6,7 @@ in a module: the same input gives the same output, whatever came before.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from relmo.errors import ShapeError
 from relmo.nn import kernels
 from relmo.nn.backprop import training
 from relmo.nn.dropout import PackedDropout
+from relmo.nn.precision import without_autocast
+from relmo.nn.weight_cache import WeightCache
 
 __all__ = ["LSTMLayer", "LSTMStack", "LSTMState", "run"]
 
@@ -58,7 +60,9 @@ def run(
         tensor.requires_grad for tensor in (x, h, c, *layer.parameters())
     ):
         return training(x, tuple(batch_sizes), h, c, weights, keep)
-    return kernels.inference(x, batch_sizes, h, c, layer.packed(), keep)
+    with without_autocast(x.device):
+        x, h, c = (tensor.to(weights.bias.dtype) for tensor in (x, h, c))
+        return kernels.inference(x, batch_sizes, h, c, layer.packed(), keep)
 
 
 class LSTMLayer(nn.Module):
@@ -94,7 +98,7 @@ class LSTMLayer(nn.Module):
         nn.init.uniform_(self.recurrent_weight, -bound, bound)
         if self.projection_weight is not None:
             nn.init.xavier_uniform_(self.projection_weight)
-        self._packed: tuple[Any, kernels.PackedLSTM] | None = None
+        self._packed: WeightCache[kernels.PackedLSTM] = WeightCache()
 
     @classmethod
     def of(cls, config: BiLMConfig) -> Self:
@@ -119,16 +123,12 @@ class LSTMLayer(nn.Module):
         )
 
     def packed(self) -> kernels.PackedLSTM:
-        """The parameters repacked for inference, made again after any of them has changed."""
-        versions = [(p.data_ptr(), p.dtype, p._version) for p in self.parameters()]
-        if self._packed is None or self._packed[0] != versions:
-            self._packed = None  # freed before the new one takes memory
-            self._packed = (versions, kernels.PackedLSTM(self.weights()))
-        return self._packed[1]
+        """Return the parameters repacked for inference, again after any of them has changed."""
+        return self._packed.get(self.parameters(), lambda: kernels.PackedLSTM(self.weights()))
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but the repacked weights, which cannot be copied and are made anew."""
-        return {**self.__dict__, "_packed": None}
+    def clear_cache(self) -> None:
+        """Forget the repacked parameters."""
+        self._packed.clear()
 
 
 class LSTMStack(nn.Module):

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from relmo.errors import InputError
+from relmo.nn.precision import without_autocast
 from relmo.tasks.classifier_model import ClassifierInputs, ClassifierNetwork
 from relmo.tasks.tagger_data import Encoder
 from relmo.text import batching
@@ -112,7 +113,7 @@ def probabilities(
         token_budget: tokens computed together.
     """
     found = np.zeros((len(encoder.lengths), network.scores.bias.shape[0]), np.float32)
-    with torch.no_grad():
+    with torch.no_grad(), without_autocast(network.scores.bias.device):
         for numbers in encoder.batches(token_budget):
             found[numbers] = network(encoder(numbers)).softmax(1).cpu().numpy()
     return found

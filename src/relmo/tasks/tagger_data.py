@@ -9,6 +9,7 @@ from torch import Tensor
 
 from relmo.errors import InputError
 from relmo.model import Elmo, packed_index
+from relmo.nn.precision import without_autocast
 from relmo.tasks.layer_cache import LayerSource
 from relmo.tasks.own_words import known_words
 from relmo.tasks.settings import TokenConfig
@@ -174,7 +175,7 @@ def decoded(
         token_budget: tokens computed together.
     """
     found: list[tuple[list[int], list[float]]] = [([], []) for _ in encoder.lengths]
-    with torch.no_grad():
+    with torch.no_grad(), without_autocast(network.scores.bias.device):
         for numbers in encoder.batches(token_budget):
             tags, scores = (values.tolist() for values in network.decode(encoder(numbers), allowed))
             stop = 0
