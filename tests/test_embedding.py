@@ -1,6 +1,8 @@
 """ElmoEmbedding: learned mixes of the layers, padded; the biLM frozen unless asked."""
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from relmo.model import Elmo, packed_index
 from relmo.nn import kernels, lstm
 from relmo.text import batching
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
+from relmo.text.vocab import Vocabulary
 from tests.nn.helpers import SENTENCES, tiny_elmo
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -174,6 +177,65 @@ def test_moved_or_cast_the_bilm_comes_along(fine_tune: bool):
     assert module.to("cpu")(SENTENCES).mask.any()
 
 
+CASTS_AND_MOVES: list[Callable[[ElmoEmbedding], object]] = [
+    lambda layer: layer.half(),
+    lambda layer: layer.bfloat16(),
+    lambda layer: layer.double(),
+    lambda layer: layer.to("meta"),
+]
+
+
+@pytest.mark.parametrize("change", CASTS_AND_MOVES)
+def test_a_layer_that_is_cast_or_moved_leaves_the_model_and_its_other_layers_alone(change: Any):
+    elmo = tiny_elmo()
+    expected = elmo.embed(SENTENCES)
+    first, second = embedding(elmo), embedding(elmo)
+    assert first.elmo is elmo
+    assert second.elmo is elmo
+    change(first)
+    assert first.elmo is not elmo
+    assert {p.dtype for p in elmo.bilm.parameters()} == {torch.float32}
+    for found, right in zip(elmo.embed(SENTENCES), expected, strict=True):
+        np.testing.assert_array_equal(found, right)
+    assert second.elmo is elmo
+    assert_padded(second(SENTENCES), 0, expected_mix(second, 0, SENTENCES))
+    if first.elmo.device.type == "cpu":
+        one, other = first(SENTENCES).mixtures[0], second(SENTENCES).mixtures[0]
+        torch.testing.assert_close(one.float(), other, rtol=0.05, atol=0.05)
+
+
+def test_a_layer_that_stays_what_it_is_shares_the_model_and_its_words():
+    elmo = tiny_elmo()
+    layer = embedding(elmo)
+    layer(SENTENCES)
+    n_words = len(elmo.tokens)
+    layer.float().to("cpu").cpu()
+    assert layer.elmo is elmo
+    assert len(elmo.tokens) == n_words
+
+
+def test_a_converted_model_keeps_all_that_belongs_to_it(tmp_path: Path):
+    elmo = tiny_elmo(token_budget=100, cache_size=7, n_words=9)
+    elmo.tokens.save(tmp_path / "vectors.hdf5", ["w3", "zebra"])
+    elmo.tokens.use(tmp_path / "vectors.hdf5", Vocabulary(["w3", "zebra"]))
+    other = ElmoEmbedding(elmo).double().elmo
+    assert (other.token_budget, other.tokens.capacity, other.vocab) == (100, 7, elmo.vocab)
+    sentences = [["w3", "zebra", "w4"]]
+    np.testing.assert_allclose(other.embed(sentences)[0], elmo.embed(sentences)[0], **CLOSE)
+    shared = ElmoEmbedding(elmo, fine_tune=True).double()
+    assert shared.elmo is elmo  # trained, it is a submodule, cast for all
+
+
+def test_a_layer_follows_a_model_that_others_cast():
+    elmo = tiny_elmo()
+    frozen = embedding(elmo)
+    expected = frozen(SENTENCES).mixtures[0]
+    embedding(elmo, fine_tune=True).double()
+    found = frozen(SENTENCES).mixtures[0]
+    assert found.dtype == torch.float32  # that of its own mix
+    torch.testing.assert_close(found, expected, **CLOSE)
+
+
 def test_a_copy_is_its_own():
     module = embedding(fine_tune=True)
     copied = copy.deepcopy(module)
@@ -238,3 +300,31 @@ def test_a_step_of_fine_tuning_moves_the_vectors_that_come_after():
     after = module.elmo.embed(SENTENCES)
     assert np.abs(after[0] - before[0]).max() > 1e-4
     assert_padded(module(SENTENCES), 0, expected_mix(module, 0, SENTENCES))
+
+
+def averaged(module: ElmoEmbedding) -> None:
+    """As a moving average of weights is swapped in."""
+    for parameter in module.parameters():
+        parameter.data.copy_(parameter.data * 0.5)
+
+
+def test_weights_that_are_trained_may_be_written_through_data():
+    module, fresh = embedding(fine_tune=True), embedding(fine_tune=True)
+    with torch.no_grad():
+        raw = module(SENTENCES).mixtures[0]
+        averaged(module)
+        found = module(SENTENCES).mixtures[0]
+        averaged(fresh)
+        torch.testing.assert_close(found, fresh(SENTENCES).mixtures[0])
+    assert not torch.allclose(found, raw)
+
+
+def test_of_frozen_weights_written_through_data_the_model_is_told():
+    elmo, fresh = tiny_elmo(), tiny_elmo()
+    elmo.embed(SENTENCES)
+    for model in (elmo, fresh):
+        for parameter in model.bilm.parameters():
+            parameter.data.mul_(0.5)
+    elmo.clear_cache()
+    for found, right in zip(elmo.embed(SENTENCES), fresh.embed(SENTENCES), strict=True):
+        np.testing.assert_allclose(found, right, **CLOSE)

@@ -6,13 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from relmo.config import LexiconConfig
 from relmo.errors import ConfigError
-from relmo.nn.bilm import BiLM
 from relmo.text.lexicon import SPECIAL_CHARACTERS, Lexicon
 from relmo.text.vocab import Vocabulary
 from relmo.token_table import TokenTable
-from tests.nn.helpers import char_config, config, randomise, tiny_bilm
+from tests.nn.helpers import LEXICON, char_config, lexicon_bilm, tiny_bilm
 
 BILM = tiny_bilm(char_cnn=char_config(max_characters_per_token=8)).requires_grad_(False)
 WORDS = [
@@ -202,22 +200,6 @@ def test_no_tokens_have_no_vectors():
     assert table(2).vectors([]).shape == (0, 5)
 
 
-LEXICON = Lexicon(
-    ["<oov>", "<bos>", "<eos>", "<pad>", "abc", "abcd"], [*SPECIAL_CHARACTERS, *"abc"]
-)
-
-
-def lexicon_bilm(kind: str) -> BiLM:
-    convolutions = {"filters": ((1, 3), (4, 2)), "n_highway": 1} if kind == "cnn" else {}
-    shape = LexiconConfig(
-        kind=kind, n_words=6, word_dim=3, n_characters=9, char_dim=2,
-        max_characters_per_token=7, **convolutions,
-    )  # fmt: skip
-    bilm = BiLM(config(n_words=None, lexicon=shape))
-    randomise(bilm)
-    return bilm
-
-
 @pytest.mark.parametrize("kind", ["cnn", "lstm"])
 def test_a_model_with_a_lexicon_is_cached_by_what_it_reads_of_a_word(kind: str):
     bilm = lexicon_bilm(kind).requires_grad_(False)
@@ -260,3 +242,19 @@ def test_every_part_of_a_lexicon_encoder_trains(kind: str):
     for name, parameter in bilm.token_encoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_table_can_be_given_another_capacity_and_starts_anew():
+    found = table(2, Recorded)
+    found.vectors(["a", "b"])
+    for capacity in (5, 1, 0):
+        found.capacity = capacity
+        assert len(found) == 0
+        tokens = ["a", "b", "c", "a", "abcdef"]
+        for _ in range(2):
+            torch.testing.assert_close(found.vectors(tokens), uncached(tokens))
+        assert len(found) == min(capacity, 4)
+    with pytest.raises(ConfigError, match="at least 0 words, got -1"):
+        found.capacity = -1
+    with pytest.raises(ConfigError, match="at least 0 words, got -3"):
+        table(-3)

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
 from relmo.model import Elmo
 from relmo.nn.bilm import BiLM
+from relmo.text.lexicon import SPECIAL_CHARACTERS, Lexicon
 from relmo.text.vocab import Vocabulary
 
 SENTENCES = [
@@ -59,3 +60,24 @@ def tiny_elmo(
     return Elmo(
         tiny_bilm(seed, **changes), vocab=vocab, token_budget=token_budget, cache_size=cache_size
     )
+
+
+LEXICON = Lexicon(
+    ["<oov>", "<bos>", "<eos>", "<pad>", "abc", "abcd"], [*SPECIAL_CHARACTERS, *"abc"]
+)
+
+
+def lexicon_bilm(kind: str) -> BiLM:
+    convolutions = {"filters": ((1, 3), (4, 2)), "n_highway": 1} if kind == "cnn" else {}
+    shape = LexiconConfig(
+        kind=kind, n_words=6, word_dim=3, n_characters=9, char_dim=2,
+        max_characters_per_token=7, **convolutions,
+    )  # fmt: skip
+    bilm = BiLM(config(n_words=None, lexicon=shape))
+    randomise(bilm)
+    return bilm
+
+
+def lexicon_elmo(kind: str) -> Elmo:
+    """A model with random weights that looks up words and characters, as ELMoForManyLangs."""
+    return Elmo(lexicon_bilm(kind), lexicon=LEXICON)

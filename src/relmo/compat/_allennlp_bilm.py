@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,7 +160,8 @@ class _ElmoBiLm(nn.Module):
         """
         check_dtype(self.bilm.dtype)
         trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        with torch.set_grad_enabled(trains), _precision(trains, self._device):
+        exactly = nullcontext() if trains else without_autocast(self._device)
+        with torch.set_grad_enabled(trains), exactly:
             table = self._cached(inputs, word_inputs)
             ids = inputs if table is None else word_inputs
             assert ids is not None  # _cached sees to it
@@ -273,10 +274,6 @@ class _ElmoBiLm(nn.Module):
         self._word_embedding = nn.Embedding(len(words), vectors.shape[1])
         self._word_embedding.weight.data.copy_(vectors[2:])
         self._word_embedding.requires_grad_(requires_grad)
-
-
-def _precision(trains: bool, device: torch.device) -> AbstractContextManager[object]:
-    return nullcontext() if trains else without_autocast(device)
 
 
 def _loaded(options_file: str | None, weight_file: str | None) -> Elmo:

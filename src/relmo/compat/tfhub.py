@@ -20,6 +20,7 @@ Both ways of calling are there: `hub.Module`'s, as above, and `hub.load(...)`'s,
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from relmo.embedding import ElmoEmbedding, padded_batch
 from relmo.errors import ConfigError, InputError
 from relmo.nn.char_cnn import CharCNN
 from relmo.nn.mix import ScalarMix
+from relmo.nn.precision import without_autocast
 
 __all__ = ["Module", "load"]
 
@@ -222,7 +224,9 @@ class Module(nn.Module):
         encoder = self.elmo.bilm.token_encoder
         if not isinstance(encoder, CharCNN):
             return self.scaling.new_zeros(self.elmo.dim)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.embedding.bilm is not None):
+        trains = torch.is_grad_enabled() and self.embedding.bilm is not None
+        exactly = nullcontext() if trains else without_autocast(self.elmo.device)
+        with torch.set_grad_enabled(trains), exactly:
             vector = encoder.without_characters()[0].to(self.scaling)
         return torch.cat([vector, vector])
 
