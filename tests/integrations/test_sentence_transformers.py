@@ -115,3 +115,17 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.
     monkeypatch.delitem(sys.modules, "relmo.integrations.sentence_transformers")
     with pytest.raises(MissingExtraError, match=r"pip install 'relmo\[sentence-transformers\]'"):
         import_module("relmo.integrations.sentence_transformers")
+
+
+def test_a_module_that_is_cast_leaves_the_model_and_other_modules_alone():
+    elmo = tiny_elmo()
+    sentences = ["The cat sat ."]
+    (expected,) = elmo.embed(sentences)
+    first, second = ElmoModule(elmo), ElmoModule(elmo)
+    SentenceTransformer(modules=[first], device="cpu").half()
+    assert first.bilm is first.elmo.bilm
+    assert first(first.preprocess(sentences))["token_embeddings"].dtype == torch.float16
+    found = second(second.preprocess(sentences))["token_embeddings"]
+    assert found.dtype == torch.float32
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(elmo.embed(sentences)[0], expected)

@@ -19,11 +19,12 @@ sentence-transformers is imported here alone.
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from relmo.errors import FormatError, InputError, MissingExtraError
 from relmo.integrations._models import embed_rows, width
@@ -44,8 +45,8 @@ class ElmoModule(InputModule):
     """Texts to padded token vectors; a `Pooling` after it makes sentence vectors of them.
 
     Args:
-        model: what `relmo.load` takes, or an `Elmo`, which moves with the module from then on;
-            None: the model in the box.
+        model: what `relmo.load` takes, or an `Elmo`, which stays as it is where the module is moved
+            or cast; None: the model in the box.
         layers: as in `Elmo.embed`; "all" puts the layers side by side.
         tokenizer: from a string to its tokens; None: split on white space. It is not saved.
 
@@ -142,6 +143,12 @@ class ElmoModule(InputModule):
             raise FormatError(f"{cls.config_file_name}: unknown key {unknown[0]!r}")
         folder = cls.load_dir_path(model_name_or_path, subfolder, **hub)
         return cls(os.path.join(folder or model_name_or_path, _WEIGHTS), **config)  # noqa: PTH118
+
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        """Move or cast a copy of the model, apart from the one that was passed in."""
+        self.elmo = self.elmo.converted(partial(nn.Module._apply, fn=fn))
+        self.bilm = self.elmo.bilm
+        return self
 
     def _tokens(self, text: object, prompt: str) -> list[str]:
         if not isinstance(text, str):
