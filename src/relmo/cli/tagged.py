@@ -10,8 +10,8 @@ from relmo.cli import lines
 from relmo.errors import InputError
 from relmo.text import corpora
 
-__all__ = ["Encoding", "FileFormat", "Format", "Scheme", "TagColumn", "TagScheme", "TokenColumn", "Tokenizer", "column",
-           "layout", "text"]  # fmt: skip
+__all__ = ["Encoding", "FileFormat", "Format", "Scheme", "TagColumn", "TagScheme", "TokenColumn",
+           "Tokenizer", "column", "layout", "text"]  # fmt: skip
 
 
 class FileFormat(StrEnum):

@@ -10,8 +10,8 @@ without a message that says where, what, and how often.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from relmo.errors import InputError
 from relmo.text.spans import Scheme, convert, scheme_letters, usual_scheme
@@ -31,21 +31,25 @@ class TagReading:
     scheme: Scheme
     canonical: Mapping[str, str]
     """By the tag as it is written; see `tag_spelling`."""
-    messages: tuple[str, ...]
+    messages: tuple[str, ...] = ()
     """What is not read as it stands, for a log."""
+    _converts: bool = False
+    """Whether the corpus is of another scheme than the one that it is wanted in."""
 
     def spelled(self, tags: Sequence[str]) -> tuple[str, ...]:
         """The tags of a sentence in the canonical spelling, whatever scheme they are of."""
         return tuple(self.canonical[tag] for tag in tags)
 
     def in_scheme(self, tags: Sequence[str]) -> tuple[str, ...]:
-        """The tags of a sentence in the scheme, of which each then has a letter.
+        """The tags of a sentence in the canonical spelling and in the scheme.
 
-        Tags that contradict the scheme in no more than their order stay as they are.
+        Its spans are written anew, read as conlleval reads them, where the corpus is of another
+        scheme or a tag has a letter of another one. Else tags stay, whatever their order is.
         """
         spelled = self.spelled(tags)
         letters = (*scheme_letters(self.scheme), OUTSIDE)
-        if self.scheme == "plain" or all(tag.startswith(letters) for tag in spelled):
+        is_of_scheme = not self._converts and all(tag.startswith(letters) for tag in spelled)
+        if self.scheme == "plain" or is_of_scheme:
             return spelled
         if self.scheme == "IO":  # which cannot tell spans that touch apart
             return tuple(tag if tag == OUTSIDE else f"I{tag[1:]}" for tag in spelled)
@@ -88,12 +92,13 @@ def read_tags(
         return TagReading(scheme="plain", canonical=found.canonical, messages=tuple(messages))
     if found.doubt is not None:
         raise _no_spans(found.doubt, counts, first)
-    if scheme is None:
-        scheme = "IO" if found.kind == "IO" else usual_scheme(sentences, found.canonical)
+    own: Scheme = "IO" if found.kind == "IO" else usual_scheme(sentences, found.canonical)
+    scheme = scheme or own
+    reading = TagReading(scheme=scheme, canonical=found.canonical, _converts=scheme != own)
     messages = [*_on_dialect(found, counts, first), *_on_strays(found, counts, first)]
     if not is_any:  # the tags that are predicted may well be of another scheme than the true ones
-        messages += _on_letters(found, scheme, counts, first)
-    return TagReading(scheme=scheme, canonical=found.canonical, messages=tuple(messages))
+        messages += _on_scheme(reading, sentences, counts, where)
+    return replace(reading, messages=tuple(messages))
 
 
 class _First:
@@ -140,18 +145,23 @@ def _on_strays(found: Spelling, counts: Counter[str], first: _First) -> Iterator
         )
 
 
-def _on_letters(
-    found: Spelling, scheme: Scheme, counts: Counter[str], first: _First
+def _on_scheme(
+    reading: TagReading, sentences: Sequence[Sequence[str]], counts: Counter[str], where: Where
 ) -> Iterator[str]:
-    """One example of tags of another scheme."""
-    letters = (*scheme_letters(scheme), OUTSIDE)
-    others = [tag for tag, to in found.canonical.items() if not to.startswith(letters)]
-    if others:
-        tag = max(others, key=lambda tag: (counts[tag], tag))
+    """The first tag that another scheme writes otherwise, and how many there are."""
+    changed = (
+        (where(number, token), *pair)
+        for number, tags in enumerate(sentences)
+        for token, pair in enumerate(
+            zip(reading.spelled(tags), reading.in_scheme(tags), strict=True)
+        )
+        if pair[0] != pair[1]
+    )
+    for place, tag, written in islice(changed, 1):
         yield (
-            f"{first(tag)}: {tag!r} is no tag of {scheme}, whose letters are {', '.join(letters)}; "
-            f"the spans of such sentences are read as conlleval does, and written in {scheme}"
-            f"{_times(sum(counts[tag] for tag in others), counts)}"
+            f"{place}: the tag {tag!r} is not of {reading.scheme}; spans are read as conlleval "
+            f"does and written in {reading.scheme}, there as {written!r}"
+            f"{_times(1 + sum(1 for _ in changed), counts)}"
         )
 
 
@@ -162,7 +172,7 @@ def _times(n: int, counts: Counter[str]) -> str:
 def _may_be_spans(doubt: Doubt, counts: Counter[str], first: _First) -> str:
     """Why a plain corpus is one, though it looks like one of spans."""
     is_outside = doubt.tag in (OUTSIDE, OUTSIDE.lower())
-    looks = "the most frequent, as of tokens in no span," if is_outside else "like that of a span"
+    looks = "the most frequent, as of spans' surroundings" if is_outside else "like that of a span"
     return (
         f"{first(doubt.tag)}: the tag {doubt.tag!r} is {looks}, but too many others are not"
         f"{_times(doubt.n_others, counts)}, such as {doubt.other!r}, {first(doubt.other)}; all are "

@@ -146,9 +146,9 @@ def spelling(counts: Mapping[str, int], kind: Kind | None = None) -> Spelling:
     if kind is not None:
         return replace(as_spans, doubt=doubt)
     looks_like_spans = bool(split) and 2 * (n_split + n_outside) >= n_tokens
-    o_is_usual = n_outside > max(
-        (counts[tag] for tag in counts if tag != dialect.outside), default=0
-    )
+    # O may be a part of speech too: of tweets it is that of pronouns, one token in 14.
+    most = max((counts[tag] for tag in counts if tag != dialect.outside), default=0)
+    o_is_usual = n_outside > most and 3 * n_outside >= n_tokens
     return plain(counts, doubt if other and (looks_like_spans or o_is_usual) else None)
 
 
