@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from relmo.cli.tagged import TagScheme
+from relmo.text.spans import Scheme
 from relmo.text.tagged import read_tagged, write_tagged
 from tests.helpers import relmo, tiny_model
 from tests.tasks.helpers import DEV, TRAIN
@@ -256,6 +259,7 @@ def test_a_stray_tag_is_named_and_its_corpus_stays_one_of_spans(
 
 
 def test_the_scheme_may_be_given(files: Path, caplog: pytest.LogCaptureFixture):
+    assert {*TagScheme} == {*get_args(Scheme)}
     given = (*DATA, "--no-elmo", *QUICK)
     for scheme, letters in (("BIOES", {*"BIESO"}), ("IO", {*"IO"})):
         caplog.clear()

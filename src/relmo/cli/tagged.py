@@ -54,8 +54,8 @@ TagColumn = Annotated[
 Scheme = Annotated[
     TagScheme | None,
     typer.Option(
-        help="Of the tags; plain ones are no spans, but one for each token.",
-        show_default="the one that they fit",
+        help="Of the tags: of spans, or plain, where each token has a tag by itself.",
+        show_default="what most of them fit",
     ),
 ]
 Encoding = Annotated[
