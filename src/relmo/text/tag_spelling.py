@@ -255,6 +255,9 @@ def _meant(tag: str, dialect: _Dialect, labels: set[str]) -> str | None:
     """
     if _is_outside(tag):
         return OUTSIDE
+    if not labels:  # of letters alone
+        letter = tag.strip(_FRAME + _SEPARATORS).upper()
+        return _joined(letter, "") if len(letter) == 1 and letter in _LETTERS else None
     tag = tag.strip().translate(_DASHES)
     for small in (False, True):  # of the corpus's own dialect any label will do
         if parts := dialect._replace(is_lower=small).parts(tag):
