@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from relmo.cli.tagged import TagScheme
+from relmo.text.spans import Scheme
 from relmo.text.tagged import read_tagged, write_tagged
 from tests.helpers import relmo, tiny_model
 from tests.tasks.helpers import DEV, TRAIN
@@ -236,3 +239,44 @@ def test_standard_input_is_only_one_of_the_files(files: Path):
         "file for the rest\n"
     )
     assert not (files / "run").exists()
+
+
+def test_a_stray_tag_is_named_and_its_corpus_stays_one_of_spans(
+    files: Path, caplog: pytest.LogCaptureFixture
+):
+    (files / "stray").write_text((files / "dev").read_text().replace("\tO\n", "\to\n", 1))
+    data = ("--train", "stray", "--dev", "dev", "--test", "stray")
+    ran = relmo("tag", "train", *data, "--out", "run", "--no-elmo", *QUICK)
+    assert ran.code == 0, ran.err
+    assert json.loads((files / "run/best/config.json").read_text())["scheme"] == "BIO"
+    first = "stray: sentence at line 1: token 1, '.': the tag 'o' does not fit the others"
+    assert [message.startswith(first) for message in caplog.messages] == [True, True]  # and as test
+    right = relmo("tag", "evaluate", "run", "dev", "--errors", "9")
+    assert len(caplog.messages) == 2
+    found = relmo("tag", "evaluate", "run", "stray", "--errors", "9")
+    assert found.out == right.out.replace("dev: line", "stray: line")
+    assert len(caplog.messages) == 3
+
+
+def test_the_scheme_may_be_given(files: Path, caplog: pytest.LogCaptureFixture):
+    assert {*TagScheme} == {*get_args(Scheme)}
+    given = (*DATA, "--no-elmo", *QUICK)
+    for scheme, letters in (("BIOES", {*"BIESO"}), ("IO", {*"IO"})):
+        caplog.clear()
+        ran = relmo("tag", "train", *given, "--out", scheme, "--scheme", scheme)
+        assert ran.code == 0, ran.err
+        stored = json.loads((files / scheme / "best/config.json").read_text())
+        assert stored["scheme"] == scheme
+        assert {tag[0] for tag in stored["tags"]} <= letters
+        assert ({"B", "S"} <= {tag[0] for tag in stored["tags"]}) == (scheme == "BIOES")
+        assert caplog.messages[0].startswith("train: sentence at line ")
+        assert f" is not of {scheme}; spans are read as conlleval does" in caplog.messages[0]
+        assert relmo("tag", "evaluate", scheme, "dev").code == 0
+    other = relmo("tag", "train", *given, "--out", "IO", "--scheme", "BIO", "--resume")
+    assert (other.code, other.out) == (2, "")
+    assert "run.json: scheme: expected IO as the run was started, got BIO" in other.err
+    (files / "pos").write_text("a\tDET\nb\tNOUN\n\nc\tVERB\n")
+    wrong = relmo("tag", "train", "--train", "pos", "--dev", "pos", "--out", "x", "--no-elmo",
+                  "--scheme", "BIO", *QUICK)  # fmt: skip
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "pos: sentence at line 4: token 1, 'c': tag 'VERB': expected O or a letter" in wrong.err

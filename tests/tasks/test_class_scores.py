@@ -40,5 +40,7 @@ def test_a_label_that_is_true_or_predicted_alone_counts_in_macro_f1():
 
 def test_no_examples_have_no_score_and_lengths_have_to_agree():
     assert (label_scores([], []).accuracy, label_scores([], []).macro_f1) == (0, 0)
+    with pytest.raises(InputError, match="true: expected a list of strings, got the str 'ab'"):
+        label_scores("ab", "ab")
     with pytest.raises(InputError, match="expected 1 labels, got 0"):
         label_scores(["a"], [])

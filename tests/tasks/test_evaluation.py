@@ -162,6 +162,66 @@ def test_tags_that_do_not_match_are_an_error():
         evaluate([["B-X"]], [["NN"]])
 
 
+NAMES = [["O"] * 12 + ["B-PER", "I-PER", "O", "B-LOC"] + ["O"] * 8]
+GUESSES = [["O"] * 12 + ["B-PER", "I-PER", "O", "O"] + ["O"] * 8]
+
+
+@pytest.mark.parametrize("stray", ["o", "0", "O.", "O-", "X", "_", "", "b-LOC"])
+def test_a_stray_tag_on_either_side_is_scored_as_what_was_meant_and_warned_of(
+    stray: str, caplog: pytest.LogCaptureFixture
+):
+    expected = evaluate(NAMES, GUESSES)
+    assert (expected.n_true, expected.n_predicted, expected.n_right) == (2, 1, 1)
+    (true,), (guess,) = NAMES, GUESSES
+    k = 15 if stray == "b-LOC" else 20
+    assert evaluate([[*true[:k], stray, *true[k + 1 :]]], GUESSES) == expected
+    assert f"evaluate: true: sentence 1: token {k + 1}: the tag {stray!r}" in caplog.text
+    if stray != "b-LOC":
+        assert evaluate(NAMES, [[*guess[:k], stray, *guess[k + 1 :]]]) == expected
+        assert f"evaluate: predicted: sentence 1: token 21: the tag {stray!r}" in caplog.text
+
+
+@pytest.mark.parametrize("label_first", [False, True])
+def test_each_side_may_be_of_a_dialect_of_its_own(label_first: bool):
+    def written(rows: list[list[str]]) -> list[list[str]]:
+        return [
+            ["_".join(tag.split("-")[:: -1 if label_first else 1]) for tag in row] for row in rows
+        ]
+
+    expected = evaluate(NAMES, GUESSES)
+    assert evaluate(written(NAMES), GUESSES) == expected
+    assert evaluate(NAMES, written(GUESSES)) == expected
+    assert evaluate(NAMES, written(GUESSES), "BIO") == expected
+    mine = TaggedSentence(
+        tokens=("x",) * 24, tags=tuple(written(NAMES)[0]), source="a.conll", line=7
+    )
+    assert "[x](LOC)" in next(errors([mine], GUESSES))
+
+
+def test_o_beside_labels_alone_is_no_span():
+    true = [["O", "O", "PER", "PER", "O", "O", "O"]]
+    scores = evaluate(true, [["O", "O", "PER", "O", "O", "O", "O"]])
+    assert (scores.n_true, scores.n_predicted, scores.n_right) == (1, 1, 0)
+    assert scores.f1 == 0
+    assert evaluate(true, true, "IO").n_right == 1
+    assert evaluate(true, true, "plain").n_right == 7
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "message"),
+    [
+        (["B-PER"], ["O"], r"evaluate: true: sentence 1: expected a list of strings, got the str"),
+        ([["B-PER"]], ["O"], r"predicted: sentence 1: expected a list .* single characters"),
+        ("BIO", "BIO", r"evaluate: true: expected a list of sentences, .* got the str 'BIO'"),
+    ],
+)
+def test_a_string_is_no_sentence(true: list[str], predicted: list[str], message: str):
+    with pytest.raises(InputError, match=message):
+        evaluate(true, predicted)
+    with pytest.raises(InputError, match=message):
+        evaluate(true, predicted, "plain")
+
+
 def test_the_examples_of_the_module_are_right():
     import doctest
 

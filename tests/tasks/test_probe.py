@@ -125,3 +125,11 @@ def test_too_few_documents_and_a_test_without_senses_are_errors():
         probe_senses(tiny_elmo(), [])
     with pytest.raises(InputError, match="extra has no word with a sense"):
         probe_senses(tiny_elmo(), corpus(40), {"extra": []})
+
+
+def test_a_string_is_no_list_of_words_or_tags():
+    sentences = tagged(3, 1, by_word=True)
+    for bad, name in ((("ab", ["A", "B"]), "words"), ((["a", "b"], "AB"), "tags")):
+        message = rf"probe: test: sentence 4: {name}: expected a list of strings, got the str"
+        with pytest.raises(InputError, match=message):
+            probe_tags(tiny_elmo(), sentences, [*sentences, bad])

@@ -11,11 +11,13 @@ import torch
 
 from relmo.errors import ConfigError, InputError, TrainingError
 from relmo.tasks.own_words import word_vectors
-from relmo.tasks.tagger import Tagger
+from relmo.tasks.tagger import TaggedTokens, Tagger
 from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_data import epoch_batches
 from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.tagger_run import TaggerData, TaggingRun
+from relmo.text.spans import convert
+from relmo.text.tagged import TaggedSentence
 from relmo.text.vocab import Vocabulary
 from relmo.train.folder import RunFolder
 from tests.helpers import tiny_elmo
@@ -144,6 +146,12 @@ def test_vectors_of_a_file_are_those_of_the_words_of_the_data(tmp_path: Path):
         word_vectors(path, [["Rome"]])
 
 
+def test_the_characters_of_a_string_have_no_vectors(tmp_path: Path):
+    (tmp_path / "glove.txt").write_text("a 1 2\nRome 3 4\n")
+    with pytest.raises(InputError, match=r"word vectors: sentence 2: expected a list of strings"):
+        word_vectors(tmp_path / "glove.txt", [["Rome"], "a cat"])
+
+
 def test_given_word_vectors_are_where_it_starts():
     vectors = torch.arange(6.0).reshape(3, 2)
     given = data(elmo=None, vectors=(Vocabulary(["rome", "Rome", "x"]), vectors))
@@ -169,6 +177,72 @@ def test_every_epoch_has_every_sentence_once_in_its_own_order():
             sizes = [lengths[number] for number in batch]
             assert sizes == sorted(sizes, reverse=True)
             assert len(batch) <= 4
+
+
+def strayed(corpus: list[TaggedSentence], stray: str) -> list[TaggedSentence]:
+    """With the last O of the first sentence mistyped."""
+    tags = corpus[0].tags
+    k = len(tags) - 1 - tags[::-1].index("O")
+    return [replace(corpus[0], tags=(*tags[:k], stray, *tags[k + 1 :])), *corpus[1:]]
+
+
+@pytest.mark.parametrize("stray", ["o", "0", "O.", "X"])
+def test_a_stray_tag_is_learned_as_what_was_meant_and_warned_of(
+    tmp_path: Path, stray: str, caplog: pytest.LogCaptureFixture
+):
+    how = training(epochs=1)
+    trained(tmp_path / "right", how=how)
+    trained(tmp_path / "stray", data(train=strayed(TRAIN, stray), dev=strayed(DEV, stray)), how=how)
+    right, tagger = (Tagger.load(tmp_path / name) for name in ("right", "stray"))
+    assert (tagger.scheme, tagger.tags) == ("BIO", right.tags)
+    assert metrics(tmp_path / "stray") == metrics(tmp_path / "right")
+    assert len(caplog.records) == 2
+    assert all(
+        record.getMessage().startswith("corpus.txt: sentence at line 1: token ")
+        and f"the tag {stray!r} does not fit the others; read as 'O'" in record.getMessage()
+        for record in caplog.records
+    )
+    assert tagger.tag(strayed(DEV, stray)) == right.tag(DEV)
+
+
+def test_tags_of_another_dialect_or_scheme_are_learned_as_those_of_bio(tmp_path: Path):
+    how = training(epochs=1)
+    trained(tmp_path / "right", how=how)
+
+    def written(corpus: list[TaggedSentence], write: Any) -> list[TaggedSentence]:
+        return [replace(s, tags=tuple(write(s.tags))) for s in corpus]
+
+    def label_first(tags: tuple[str, ...]) -> list[str]:
+        return ["_".join(tag.split("-")[::-1]) for tag in tags]
+
+    for name, scheme, write in (
+        ("dialect", None, label_first),
+        ("scheme", "BIO", lambda tags: convert(tags, "BIOES")),
+    ):
+        given = data(train=written(TRAIN, write), dev=written(DEV, write), scheme=scheme)
+        trained(tmp_path / name, given, how=how)
+        tagger = Tagger.load(tmp_path / name)
+        assert (tagger.scheme, tagger.tags) == ("BIO", Tagger.load(tmp_path / "right").tags)
+        assert metrics(tmp_path / name) == metrics(tmp_path / "right")
+        assert tagger.tag(written(DEV, write)) == Tagger.load(tmp_path / "right").tag(DEV)
+
+
+def test_a_tagger_of_labels_alone_gives_spans(tmp_path: Path):
+    corpus = [
+        sentence(["a", "b", "Ann", "Lee", "c", "d", "Rome"], ["O", "O", "P", "P", "O", "O", "L"], k)
+        for k in range(5)
+    ]
+    trained(tmp_path / "run", data(train=corpus, dev=corpus))
+    tagger = Tagger.load(tmp_path / "run")
+    assert (tagger.scheme, tagger.tags) == ("IO", ("O", "I-P", "I-L"))
+    assert tagger.tag(corpus) == [found.tags for found in tagger.predict([corpus[0].tokens] * 5)]
+    found = TaggedTokens(
+        tokens=("Ann", "Lee", "in", "Rome"), tags=("I-P", "I-P", "O", "I-L"),
+        scores=(0.5, 0.25, 1.0, 1.0), scheme=tagger.scheme,
+    )  # fmt: skip
+    assert [span[:4] for span in found.spans] == [("P", 0, 2, 0.25), ("L", 3, 4, 1.0)]
+    trained(tmp_path / "plain", data(train=corpus, dev=corpus, scheme="plain"))
+    assert Tagger.load(tmp_path / "plain").tags == ("O", "P", "L")
 
 
 def test_an_unknown_tag_of_the_development_data_is_named_before_anything_is_learned(tmp_path: Path):

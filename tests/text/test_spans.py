@@ -153,6 +153,25 @@ def test_spans_that_no_tags_stand_for_are_an_error(wrong: list[Span], scheme: Sc
         convert(["O"], "plain")
 
 
+def test_a_string_is_no_sequence_of_tags():
+    for call in (spans, lambda text: convert(text, "BIO"), lambda text: list(invalid(text, "BIO"))):
+        with pytest.raises(
+            InputError, match=r"tags: expected a list of strings, got the str 'BIO'"
+        ):
+            call("BIO")
+    with pytest.raises(InputError, match="tags: expected a list of sentences"):
+        detect("BIO")
+    with pytest.raises(InputError, match="tags: sentence 2: expected a list of strings"):
+        detect([["O"], "BIO"])
+
+
+def test_io_cannot_write_two_spans_that_touch():
+    assert tags([Span("X", 0, 2), Span("Y", 2, 3)], 4, "IO") == ["I-X", "I-X", "I-Y", "O"]
+    with pytest.raises(InputError, match="touches one of its label, which IO cannot write"):
+        tags([Span("X", 0, 2), Span("X", 2, 3)], 3, "IO")
+    assert [fault.position for fault in invalid(["I-X", "B-X"], "IO")] == [1]
+
+
 def test_the_examples_of_the_module_are_right():
     import doctest
 

@@ -17,6 +17,7 @@ from relmo.errors import InputError
 from relmo.text.tagged import (
     Format,
     TaggedSentence,
+    canonical_tags,
     check_tags,
     invalid_tags,
     read_tagged,
@@ -272,6 +273,75 @@ def test_a_format_may_be_said(tmp_path: Path):
     for format, expected in formats:
         document = read_tokens(put(tmp_path, "a", "a b\n\nc d\n"), format=format)
         assert "|".join(map(" ".join, document.sentences)) == expected
+
+
+def test_a_stray_tag_is_warned_of_with_file_line_and_token(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path = put(tmp_path, "a", "a\tO\n\nin\tO\nRome\tB-X\nb\to\nc\tO\n")
+    sentences, scheme = canonical_tags(read_tagged(path))
+    assert (shown(sentences), scheme) == ("a/O | in/O Rome/B-X b/O c/O", "BIO")
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "WARNING",
+        f"{path}: sentence at line 3: token 3, 'b': the tag 'o' does not fit the others; read as "
+        "'O' (1 of 5 tokens)",
+    )
+    again = canonical_tags(sentences, "BIO")[0]
+    assert len(caplog.records) == 1
+    assert all(one is other for one, other in zip(again, sentences, strict=True))
+
+
+def test_a_sentence_has_as_many_tags_as_tokens(tmp_path: Path):
+    with pytest.raises(InputError, match="x: sentence at line 4: expected a tag for each of 2 tok"):
+        TaggedSentence(tokens=("a", "b"), tags=("O",), source="x", line=4)
+    document = read_tokens(put(tmp_path, "a", "a\nb\n"))
+    with pytest.raises(InputError, match=r"a: tags: sentence 1: expected a list of strings"):
+        document.with_tags(["OO"])
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            "TaggedSentence(tokens='ab', tags=('O', 'O'), source='x', line=4)",
+            "tokens: expected a l",
+        ),
+        (
+            "TaggedSentence(tokens=('a', 'b'), tags='OO', source='x', line=4)",
+            "tags: expected a lis",
+        ),
+        ("TaggedSentence(tokens=('a',), tags=(7,), source='x', line=4)", "tags: expected strings"),
+        (
+            "LabelledSentence(tokens='ab', second=None, label='a', source='x', line=4)",
+            "tokens: expected a list of strings, got the str 'ab', whose items are single",
+        ),
+    ],
+)
+def test_a_string_is_no_list_of_tokens_or_tags(made: str, message: str):
+    code = (  # of its own process, where nothing but the class itself checks what it is given
+        "from relmo.text.tagged import TaggedSentence\n"
+        f"from relmo.text.labelled import LabelledSentence\n{made}"
+    )
+    run = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, check=False)
+    last = run.stderr.decode().splitlines()[-1]
+    assert last.startswith("relmo.errors.InputError: x: ")
+    assert "line 4: " + message in last
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Ann has hepatitis-B\n", "Ann has hepatitis-B"),  # sentences, a line each
+        ("we left the U.S\n", "we left the U.S"),
+        ("I met B_O\n", "I met B_O"),
+        ("a B_X\nb O\n", "a b"),  # columns
+        ("a X-B\nb O\nc O\nd o\n", "a b c d"),
+        ("a B-X\nb O\nc o\n", "a b c"),
+    ],
+)
+def test_columns_are_known_by_tags_of_any_dialect(tmp_path: Path, text: str, tokens: str):
+    assert read_tokens(put(tmp_path, "a", text)).sentences == (tuple(tokens.split()),)
 
 
 def test_invalid_tags_are_named_with_file_and_line(tmp_path: Path):

@@ -19,6 +19,11 @@ file_word = a_line.map(str.strip).filter(lambda word: word != "!!!MAXTERMID")
 laws = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+def test_the_characters_of_a_string_are_not_counted_as_words() -> None:
+    with pytest.raises(InputError, match=r"sentence 2: expected a list of words, got .* 'the cat'"):
+        Vocabulary.build([["a"], "the cat"])
+
+
 @given(st.lists(any_word, unique=True), st.lists(any_word))
 def test_ids_are_positions_and_the_rest_is_unk(words: list[str], tokens: list[str]) -> None:
     vocab = Vocabulary([*SPECIALS, *(word for word in words if word not in SPECIALS)])

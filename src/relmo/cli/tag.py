@@ -53,6 +53,7 @@ def train(  # noqa: PLR0913 - each is a flag
     format: tagged.Format = None,
     token_column: tagged.TokenColumn = None,
     tag_column: tagged.TagColumn = None,
+    scheme: tagged.Scheme = None,
     encoding: tagged.Encoding = None,
     epochs: tasks.Epochs = 20,
     patience: tasks.Patience = 5,
@@ -136,6 +137,7 @@ def _train(
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
         cache=tasks.cache_folder(given["cache"]),
         vectors=given["vectors"],
+        scheme=None if given["scheme"] is None else given["scheme"].value,
     )
     job = partial(train_tagger, data, out, config, training)
     scores = [tasks.trained(job, given, out, "F1")]
@@ -162,7 +164,9 @@ def _scores(
 ) -> "tuple[Scores, list[str]]":
     """With the first of the sentences that are not right."""
     from relmo.tasks.evaluation import errors, evaluate
+    from relmo.text.tagged import canonical_tags
 
+    sentences, _ = canonical_tags(sentences, tagger.scheme)  # what is odd is said once
     predicted = tagger.tag(sentences)
     scores = evaluate([s.tags for s in sentences], predicted, tagger.scheme)
     return scores, list(islice(errors(sentences, predicted, tagger.scheme), n_errors))

@@ -10,8 +10,8 @@ from relmo.cli import lines
 from relmo.errors import InputError
 from relmo.text import corpora
 
-__all__ = ["Encoding", "FileFormat", "Format", "TagColumn", "TokenColumn", "Tokenizer", "column",
-           "layout", "text"]  # fmt: skip
+__all__ = ["Encoding", "FileFormat", "Format", "Scheme", "TagColumn", "TagScheme", "TokenColumn",
+           "Tokenizer", "column", "layout", "text"]  # fmt: skip
 
 
 class FileFormat(StrEnum):
@@ -22,6 +22,17 @@ class FileFormat(StrEnum):
     csv = "csv"
     jsonl = "jsonl"
     text = "text"
+
+
+class TagScheme(StrEnum):
+    """Of tags; see `relmo.text.spans`."""
+
+    BIO = "BIO"
+    IOB1 = "IOB1"
+    BIOES = "BIOES"
+    BILOU = "BILOU"
+    IO = "IO"
+    plain = "plain"
 
 
 Format = Annotated[
@@ -39,6 +50,13 @@ TokenColumn = Annotated[
 TagColumn = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="Likewise, of the tags.", show_default="the usual one"),
+]
+Scheme = Annotated[
+    TagScheme | None,
+    typer.Option(
+        help="Of the tags: of spans, or plain, where each token has a tag by itself.",
+        show_default="what most of them fit",
+    ),
 ]
 Encoding = Annotated[
     str | None,

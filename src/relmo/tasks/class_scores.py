@@ -13,6 +13,7 @@ from typing import Any
 
 from relmo.errors import InputError
 from relmo.tasks.evaluation import Score, confusion_of, markdown_table, percent
+from relmo.text.sentences import check_strings
 
 __all__ = ["LabelScores", "label_scores"]
 
@@ -74,8 +75,10 @@ def label_scores(true: Sequence[str], predicted: Sequence[str]) -> LabelScores:
     """The scores of predicted labels.
 
     Raises:
-        InputError: there is not one for each true one.
+        InputError: there is not one for each true one, or either is one string.
     """
+    check_strings(true, "label_scores: true")
+    check_strings(predicted, "label_scores: predicted")
     if len(true) != len(predicted):
         raise InputError(f"label_scores: expected {len(true)} labels, got {len(predicted)}")
     pairs = Counter(zip(true, predicted, strict=True))

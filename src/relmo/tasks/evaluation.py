@@ -11,19 +11,24 @@ spans tags stand for, invalid sequences too, says `spans.spans`. Tags that are n
 parts of speech, are spans of one token: precision, recall and F1 are then the accuracy.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
 from relmo.errors import InputError
-from relmo.text.spans import Scheme, Span, detect, spans
+from relmo.text.sentences import check_sentences
+from relmo.text.spans import Scheme, Span, spans
+from relmo.text.tag_reading import read_tags
 from relmo.text.tagged import TaggedSentence
 
 __all__ = ["Score", "Scores", "confusion_of", "errors", "evaluate", "markdown_table", "percent"]
 
 _OUTSIDE = "O"
+_logger = logging.getLogger(__name__)
 Tags = Sequence[Sequence[str]]
 
 
@@ -114,13 +119,17 @@ def evaluate(true: Tags, predicted: Tags, scheme: Scheme | None = None) -> Score
     Args:
         true: the tags of each sentence.
         predicted: as many; those of spans may be in another scheme, which only the accuracy heeds.
-        scheme: None: found out from the true tags. It matters only whether it is `plain`.
+        scheme: None: found out from the true tags. It matters only whether it is `plain`, tags of
+            one token each, or `IO`, labels alone; spans may be in any other.
+
+    Both are read by `tag_reading.read_tags`: in whichever spelling, and mistyped ones as what was
+    meant, or as O. What is not read as it stands is a warning in the log.
 
     Raises:
-        InputError: there is not one predicted tag for each true one, or a tag is of no scheme.
+        InputError: there is not one predicted tag for each true one, a sentence is one string, or
+            the tags are to be those of spans, and too many are not.
     """
-    _check(true, predicted)
-    scheme = detect(true) if scheme is None else scheme
+    true, predicted, scheme = _read(true, predicted, scheme)
     counts: dict[str, Counter[str]] = {
         "true": Counter(),
         "predicted": Counter(),
@@ -173,11 +182,9 @@ def errors(
     Raises:
         InputError: as `evaluate` does.
     """
-    true = [sentence.tags for sentence in sentences]
-    _check(true, predicted)
-    scheme = detect(true) if scheme is None else scheme
-    for sentence, predicted_tags in zip(sentences, predicted, strict=True):
-        there, found = spans(sentence.tags, scheme), spans(predicted_tags, scheme)
+    true, predicted, scheme = _read([s.tags for s in sentences], predicted, scheme)
+    for sentence, true_tags, predicted_tags in zip(sentences, true, predicted, strict=True):
+        there, found = spans(true_tags, scheme), spans(predicted_tags, scheme)
         if there == found:
             continue
         if scheme == "plain":
@@ -192,7 +199,32 @@ def errors(
         )
 
 
+def _read(true: Tags, predicted: Tags, scheme: Scheme | None) -> tuple[Tags, Tags, Scheme]:
+    """Both in the canonical spelling, and the scheme of the true ones."""
+    _check(true, predicted)
+    sides = []
+    for name, tags in (("true", true), ("predicted", predicted)):
+        reading = read_tags(
+            tags,
+            scheme if scheme in ("plain", "IO") else None,
+            are_spans=scheme not in (None, "plain"),
+            where=partial(_where, name),
+        )
+        for message in reading.messages:
+            _logger.warning("%s", message)
+        sides.append([reading.spelled(sentence) for sentence in tags])
+        scheme = scheme or reading.scheme  # of the true ones: the predicted are of the same kind
+    assert scheme is not None
+    return sides[0], sides[1], scheme
+
+
+def _where(side: str, sentence: int, token: int) -> str:
+    return f"evaluate: {side}: sentence {sentence + 1}: token {token + 1}"
+
+
 def _check(true: Tags, predicted: Tags) -> None:
+    check_sentences(true, "evaluate: true")
+    check_sentences(predicted, "evaluate: predicted")
     if len(true) != len(predicted):
         raise InputError(f"evaluate: expected {len(true)} sentences, got {len(predicted)}")
     for number, (one, other) in enumerate(zip(true, predicted, strict=True), start=1):

@@ -14,6 +14,7 @@ from relmo.tasks.settings import TaskTraining, TokenConfig
 from relmo.tasks.token_model import TokenNetwork
 from relmo.text.chars import UNK_TOKEN
 from relmo.text.corpora import PathLike
+from relmo.text.sentences import check_strings
 from relmo.text.vocab import Vocabulary
 from relmo.text.word_vectors import read as read_vectors
 
@@ -37,10 +38,14 @@ def word_vectors(
         dim: the width that the vectors have to have; None: whatever it is.
 
     Raises:
-        InputError: the file cannot be read, has another width, or none of the words.
+        InputError: the file cannot be read, has another width, or none of the words; or a sentence
+            is one string.
         MissingExtraError: a .zst file and no zstandard.
     """
-    tokens = {token for sentence in sentences for token in sentence}
+    tokens: set[str] = set()
+    for number, sentence in enumerate(sentences, start=1):
+        check_strings(sentence, f"word vectors: sentence {number}")
+        tokens.update(sentence)
     words = sorted({*tokens, *(token.lower() for token in tokens)})
     found = read_vectors(path, words, dim)
     if not found.n_found:

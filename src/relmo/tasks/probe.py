@@ -18,6 +18,7 @@ from relmo.model import Elmo
 from relmo.tasks.linear import LinearProbe
 from relmo.tasks.senses import SenseAverages, Vectors, evaluate, word_vectors
 from relmo.text.senses import Lexeme, SenseSentence, SenseWord
+from relmo.text.sentences import check_strings
 
 __all__ = ["MostFrequentTag", "Probe", "is_held_out", "layer_names", "probe_senses", "probe_tags"]
 
@@ -96,15 +97,18 @@ def probe_tags(
             its lower case, else zeros.
 
     Raises:
-        InputError: a part has no word, or `static` is empty.
+        InputError: a part has no word, or one string for its words or tags; or `static` is empty.
     """
     for name, part in (("train", train), ("test", test)):
+        for number, (words, tags) in enumerate(part, start=1):
+            check_strings(words, f"probe: {name}: sentence {number}: words")
+            check_strings(tags, f"probe: {name}: sentence {number}: tags")
         if not any(words for words, _ in part):
             raise InputError(f"probe: the {name} part has no word")
     if static is not None and not static:
         raise InputError("probe: static has no word")
-    tags = sorted({tag for _, found in train for tag in found})
-    numbers = {tag: number for number, tag in enumerate(tags)}
+    kinds = sorted({tag for _, found in train for tag in found})
+    numbers = {tag: number for number, tag in enumerate(kinds)}
     y_train, y_test = (
         np.array([numbers.get(tag, -1) for _, found in part for tag in found])
         for part in (train, test)

@@ -10,7 +10,7 @@ Peters et al. 2018, section 3.2: see `relmo.tasks.tagger_model` for the network,
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -29,6 +29,7 @@ from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.task_files import HERE, ElmoReference, referred_elmo, trained_folder
 from relmo.text.sentences import Offset, Sentence, offsets, with_texts
 from relmo.text.spans import Scheme, spans
+from relmo.text.tag_reading import read_tags
 from relmo.text.tagged import TaggedSentence
 from relmo.text.tokenizers import Tokenize
 from relmo.text.vocab import Vocabulary
@@ -309,9 +310,12 @@ class Tagger:
         """Tags for sentences that have true ones, to be held against those.
 
         Raises:
-            InputError: a true tag is none that the tagger knows.
+            InputError: a true tag is none that the tagger knows, in whichever spelling or scheme.
         """
-        tag_ids(sentences, self.tags)
+        reading = read_tags(
+            [s.tags for s in sentences], self.scheme, where=lambda n, k: sentences[n].where(k)
+        )  # what it has to say is said where the two are compared
+        tag_ids([replace(s, tags=reading.in_scheme(s.tags)) for s in sentences], self.tags)
         return [found.tags for found in self.predict([s.tokens for s in sentences])]
 
 

@@ -29,8 +29,8 @@ from relmo.tasks.tagger_data import Encoder, decoded, tag_ids
 from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.task_files import HERE
 from relmo.tasks.task_run import TaskRun
-from relmo.text.spans import detect
-from relmo.text.tagged import TaggedSentence
+from relmo.text.spans import Scheme
+from relmo.text.tagged import TaggedSentence, canonical_tags
 from relmo.train.folder import RUN, RunFolder
 from relmo.train.loop import Progress, Result
 
@@ -53,6 +53,8 @@ class TaggerData:
     `own_words.word_vectors`); None: random ones, learned."""
     cache: Path | None = None
     """Folder for the layers of the frozen biLM; None: they are computed in each epoch."""
+    scheme: Scheme | None = None
+    """Of the tags, see `relmo.text.spans`; spans in another one are written in it. None: found."""
 
 
 def train_tagger(
@@ -107,14 +109,16 @@ class TaggingRun(TaskRun):
         _check(data)
         super().__init__(folder, config, training, data.elmo)
         self.data, self.config = data, config
-        counts = Counter(tag for sentence in data.train for tag in sentence.tags)
+        train, self.scheme = canonical_tags(data.train, data.scheme)
+        self.dev, _ = canonical_tags(data.dev, self.scheme)
+        counts = Counter(tag for sentence in train for tag in sentence.tags)
         tags = tuple(sorted(counts, key=lambda tag: (-counts[tag], tag)))
         if len(tags) == 1:
             raise InputError(f"the training data have the tag {tags[0]!r} alone, expected several; "
                              "is it the right column?")  # fmt: skip
-        self.gold = tag_ids(data.train, tags)
-        tag_ids(data.dev, tags)  # which are unknown is said now, not after the first epoch
-        self.tags, self.scheme = tags, detect([s.tags for s in data.train])
+        self.gold = tag_ids(train, tags)
+        tag_ids(self.dev, tags)  # which are unknown is said now, not after the first epoch
+        self.tags = tags
         self.words = own_words([s.tokens for s in data.train], config, training, data.vectors)
         self.train_inputs, self.dev_inputs = (
             self._encoder(sentences, on_cache) for sentences in (data.train, data.dev)
@@ -155,7 +159,7 @@ class TaggingRun(TaskRun):
         network = tagger.network.eval()
         found = decoded(network, self.dev_inputs, tagger.allowed, _VALIDATION_TOKENS)
         predicted = [[tagger.tags[tag] for tag in tags] for tags, _ in found]
-        scores = evaluate([s.tags for s in self.data.dev], predicted, tagger.scheme)
+        scores = evaluate([s.tags for s in self.dev], predicted, tagger.scheme)
         return {
             "score": 100 - scores.f1, "precision": scores.precision, "recall": scores.recall,
             "f1": scores.f1, "accuracy": scores.accuracy,
@@ -169,6 +173,7 @@ class TaggingRun(TaskRun):
             "dev": _sha256(self.data.dev),
             "elmo": self.elmo_sha256,
             "vectors": vectors_sha256(self.data.vectors),
+            "scheme": self.data.scheme,
             "torch": str(torch.__version__),
         }
 

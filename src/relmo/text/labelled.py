@@ -27,6 +27,7 @@ from relmo.text import hf_datasets
 from relmo.text.corpora import PathLike
 from relmo.text.layouts import Column
 from relmo.text.records import json_object, some, text_value
+from relmo.text.sentences import check_strings
 from relmo.text.sources import Source, read_source, suffix
 from relmo.text.tokenizers import Tokenize
 
@@ -40,7 +41,11 @@ _LATIN = ("", ".all", ".train", ".dev", ".test", ".txt")  # of the sets that are
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelledSentence:
-    """A sentence or a pair, its label, and where it stands."""
+    """A sentence or a pair, its label, and where it stands.
+
+    Raises:
+        InputError: the tokens are one string; the message names the line.
+    """
 
     tokens: tuple[str, ...]
     second: tuple[str, ...] | None
@@ -51,6 +56,11 @@ class LabelledSentence:
     """The file."""
     line: int
     """Its line in the file, from 1."""
+
+    def __post_init__(self) -> None:
+        for tokens in (self.tokens, self.second):
+            if tokens is not None:
+                check_strings(tokens, f"{self.source}: line {self.line}: tokens")
 
 
 Record = tuple[int, str | None, Sequence[str]]

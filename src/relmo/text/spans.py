@@ -11,10 +11,12 @@
 | IOB1 | I | I I I | B where a span of its label ends just before; CoNLL-2003 |
 | BIOES | S | B I E | IOBES |
 | BILOU | U | B I L | spaCy's |
+| IO | I | I I I | two spans of a label never touch; Stanford's NER writes the label alone |
 | plain | the label | | not spans, such as parts of speech: each token has a label of its own |
 
 A tag is `O`, or a letter, a hyphen and the label, which may have hyphens itself; or the letter
-alone, and the label is then empty.
+alone, and the label is then empty. M, of BMES, is another I. Corpora that spell tags in other ways
+(`B_PER`, `PER-B`, `PER`), or mistype some, are read by `tag_reading`.
 
 Sequences of tags that no scheme allows, such as an I after O, are common in what a tagger predicts
 and found in corpora. `spans` reads them as the conlleval script does, which knows no invalid ones:
@@ -22,21 +24,27 @@ a span begins at a B or S, after an E or S, and wherever the label is another th
 `invalid` names them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from relmo.errors import InputError
+from relmo.text.sentences import check_sentences, check_strings
+from relmo.text.tag_spelling import OUTSIDE as _OUTSIDE
+from relmo.text.tag_spelling import spelling
 
-__all__ = ["Invalid", "Scheme", "Span", "convert", "detect", "invalid", "spans", "tags"]
+__all__ = ["Invalid", "Scheme", "Span", "convert", "detect", "invalid", "scheme_letters", "spans",
+           "tags", "usual_scheme"]  # fmt: skip
 
-Scheme = Literal["BIO", "IOB1", "BIOES", "BILOU", "plain"]
-_OUTSIDE = "O"
-_AS_BIOES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S"}
+Scheme = Literal["BIO", "IOB1", "BIOES", "BILOU", "IO", "plain"]
+_AS_BIOES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I"}
 _LETTERS: dict[Scheme, dict[str, str]] = {
     "BIO": {"B": "B", "I": "I", "E": "I", "S": "B"},
     "IOB1": {"B": "I", "I": "I", "E": "I", "S": "I"},
     "BIOES": {"B": "B", "I": "I", "E": "E", "S": "S"},
     "BILOU": {"B": "B", "I": "I", "E": "L", "S": "U"},
+    "IO": {"B": "I", "I": "I", "E": "I", "S": "I"},
 }
 """How a scheme writes the first, middle, last and only token of a span."""
 
@@ -68,8 +76,9 @@ def spans(tags: Sequence[str], scheme: Scheme | None = None) -> list[Span]:
         scheme: only whether it is `plain` matters: each token is a span then.
 
     Raises:
-        InputError: a tag is of no scheme, and `scheme` is not `plain`.
+        InputError: a tag is of no scheme, and `scheme` is not `plain`; or `tags` is one string.
     """
+    check_strings(tags, "tags")
     if scheme == "plain":
         return [Span(tag, i, i + 1) for i, tag in enumerate(tags)]
     found: list[Span] = []
@@ -95,7 +104,8 @@ def _parts(tag: str) -> tuple[str, str]:
     if letter not in _AS_BIOES:
         raise InputError(
             f"tag {tag!r}: expected O or a letter of {', '.join(_AS_BIOES)} with a hyphen and a "
-            "label, such as B-LOC; tags that are no spans need the scheme 'plain'"
+            "label, such as B-LOC; tags that are no spans need the scheme 'plain', and those of "
+            "another spelling relmo.text.tag_reading.read_tags"
         )
     return _AS_BIOES[letter], label
 
@@ -121,6 +131,8 @@ def tags(spans: Iterable[Span], n: int, scheme: Scheme = "BIO") -> list[str]:
                 f"one before ends, and the sentence's end, {n}"
             )
         follows = span.start == end and span.label == label
+        if scheme == "IO" and follows:
+            raise InputError(f"{span}: it touches one of its label, which IO cannot write; use BIO")
         written[span.start : span.end] = _written(span, scheme, follows)
         end, label = span.end, span.label
         covered += span.end - span.start
@@ -155,29 +167,56 @@ def convert(sequence: Sequence[str], scheme: Scheme) -> list[str]:
 
 
 def detect(sentences: Iterable[Sequence[str]]) -> Scheme:
-    """The scheme of a corpus's tags.
+    """The scheme of a corpus's tags, in whichever spelling.
 
-    Tags with L or U are BILOU, with E or S BIOES. BIO and IOB1 have the same letters: it is the
-    one that fewer of the tags contradict, BIO where neither does. One tag of no scheme makes all
-    plain, as does a corpus of nothing but such bare letters without an O.
+    See `tag_spelling` for which are plain, and how few mistyped ones change nothing;
+    `tag_reading.read_tags` names those.
 
     Args:
         sentences: the tags of each.
+
+    Raises:
+        InputError: `sentences` or one of them is one string, or a tag is not a string.
     """
-    sentences = list(sentences)
-    kinds = {tag for sentence in sentences for tag in sentence}
-    letters = {tag.partition("-")[0] for tag in kinds - {_OUTSIDE}}
-    is_bare = bool(kinds) and _OUTSIDE not in kinds and not any("-" in tag for tag in kinds)
-    if not letters <= set(_AS_BIOES) or is_bare:
-        return "plain"
-    if letters & {"L", "U"}:
-        return "BILOU"
+    if not isinstance(sentences, str):
+        sentences = list(sentences)  # which may be an iterator
+    check_sentences(sentences, "tags")
+    found = spelling(Counter(chain.from_iterable(sentences)))
+    if found.kind != "spans":
+        return found.kind
+    return usual_scheme(sentences, found.canonical)
+
+
+def usual_scheme(sentences: Iterable[Sequence[str]], canonical: Mapping[str, str]) -> Scheme:
+    """The scheme of spans that the fewest of a corpus's tags contradict.
+
+    So one mistyped E-PER makes no BIOES of a corpus in BIO. Of those equal in this it is BILOU
+    where there are letters of its own, L and U, then BIOES (E and S), then BIO.
+
+    Args:
+        sentences: the tags of each.
+        canonical: what each tag stands for; see `tag_spelling.Spelling`.
+    """
+    letters = {tag[0] for tag in canonical.values()}
+    tried: list[Scheme] = ["BIO", "IOB1"]
     if letters & {"E", "S"}:
-        return "BIOES"
-    against: dict[Scheme, int] = {"BIO": 0, "IOB1": 0}
-    for scheme in against:
-        against[scheme] = sum(1 for sentence in sentences for _ in invalid(sentence, scheme))
-    return "IOB1" if against["IOB1"] < against["BIO"] else "BIO"
+        tried.insert(0, "BIOES")
+    if letters & {"L", "U"}:
+        tried.insert(0, "BILOU")
+    against: Counter[Scheme] = Counter()
+    for sentence in sentences:
+        tags = [canonical[tag] for tag in sentence]
+        if any(tag != _OUTSIDE for tag in tags):
+            against.update({scheme: sum(1 for _ in invalid(tags, scheme)) for scheme in tried})
+    return min(tried, key=lambda scheme: against[scheme])  # the first of equal ones
+
+
+def scheme_letters(scheme: Scheme) -> list[str]:
+    """The letters that a scheme has, sorted; plain has none."""
+    if scheme == "plain":
+        return []
+    letters = {*_LETTERS[scheme].values()}
+    return sorted(letters if scheme == "IO" else letters | {"B"})
 
 
 def invalid(sequence: Sequence[str], scheme: Scheme) -> Iterator[Invalid]:
@@ -190,12 +229,13 @@ def invalid(sequence: Sequence[str], scheme: Scheme) -> Iterator[Invalid]:
         sequence: the tags of one sentence.
         scheme: what they should be in; plain tags are never invalid.
     """
+    check_strings(sequence, "tags")
     if scheme == "plain":
         return
-    letters = sorted({"B", *_LETTERS[scheme].values()})
+    letters = scheme_letters(scheme)
     try:
         expected = convert(sequence, scheme)
-    except InputError:  # a tag of no scheme at all: no more can be said of the others
+    except InputError:  # a tag of no scheme, or spans that touch in IO: no more can be said
         expected = list(sequence)
     for i, (tag, wanted) in enumerate(zip(sequence, expected, strict=True)):
         if tag != _OUTSIDE and tag.partition("-")[0] not in letters:

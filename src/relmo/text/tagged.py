@@ -15,9 +15,10 @@
 Files may be compressed or in a zip archive, and `-` is standard input: see `read_source`.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from relmo._files import replacing_file
@@ -25,13 +26,16 @@ from relmo.errors import InputError
 from relmo.text import hf_datasets, spans, tables
 from relmo.text.corpora import PathLike
 from relmo.text.layouts import Column, Found, JsonLines, Layout, Lines
+from relmo.text.sentences import check_sentences, check_strings
 from relmo.text.sources import Source, read_source, suffix
+from relmo.text.tag_reading import read_tags
 from relmo.text.tokenizers import Tokenize
 
 __all__ = [
     "Document",
     "Format",
     "TaggedSentence",
+    "canonical_tags",
     "check_tags",
     "invalid_tags",
     "read_tagged",
@@ -39,6 +43,7 @@ __all__ = [
     "write_tagged",
 ]
 
+_logger = logging.getLogger(__name__)
 Format = Literal["conll", "conllu", "csv", "jsonl", "text", "datasets"]
 _SUFFIXES: dict[str, Format] = {
     ".conllu": "conllu",
@@ -51,7 +56,11 @@ _SUFFIXES: dict[str, Format] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaggedSentence:
-    """A sentence's tokens, their tags, and where it stands."""
+    """A sentence's tokens, their tags, and where it stands.
+
+    Raises:
+        InputError: tokens or tags are one string, or not as many; the message names the line.
+    """
 
     tokens: tuple[str, ...]
     tags: tuple[str, ...]
@@ -60,6 +69,16 @@ class TaggedSentence:
     """The file."""
     line: int
     """Its first line in the file, from 1."""
+
+    def __post_init__(self) -> None:
+        name = f"{self.source}: sentence at line {self.line}"
+        check_strings(self.tokens, f"{name}: tokens")
+        check_strings(self.tags, f"{name}: tags")
+        if len(self.tokens) != len(self.tags):
+            raise InputError(
+                f"{name}: expected a tag for each of {len(self.tokens)} tokens, got "
+                f"{len(self.tags)}"
+            )
 
     def where(self, position: int) -> str:
         """A token in a message: file, line of the sentence, number of the token, and the token."""
@@ -101,6 +120,8 @@ class Document:
         Raises:
             InputError: there are not as many, or they cannot be written in the file's encoding.
         """
+        tags = list(tags)
+        check_sentences(tags, f"{self.source}: tags")
         tags = [tuple(its_tags) for its_tags in tags]
         if list(map(len, tags)) != list(map(len, self.sentences)):
             raise InputError(f"{self.source}: expected tags for its sentences, one for each token")
@@ -210,6 +231,37 @@ def write_tagged(sentences: Iterable[TaggedSentence], path: PathLike) -> None:
             file.write("\n")
 
 
+def canonical_tags(
+    sentences: Sequence[TaggedSentence], scheme: spans.Scheme | None = None
+) -> tuple[list[TaggedSentence], spans.Scheme]:
+    """The sentences with their tags in the canonical spelling of a scheme, and the scheme.
+
+    What is not read as it stands is a warning in the log, with file, line, token and tag: mistyped
+    tags, and those of another dialect, such as `PER-B`. See `tag_reading`.
+
+    Args:
+        sentences: of one corpus.
+        scheme: of the tags; those of spans in another one are written in it. None: found.
+
+    Raises:
+        InputError: the scheme is one of spans, and too many tags stand for none.
+    """
+    reading = read_tags(
+        [sentence.tags for sentence in sentences],
+        scheme,
+        where=lambda number, token: sentences[number].where(token),
+    )
+    for message in reading.messages:
+        _logger.warning("%s", message)
+    read = [
+        sentence
+        if (tags := reading.in_scheme(sentence.tags)) == sentence.tags
+        else replace(sentence, tags=tags)
+        for sentence in sentences
+    ]
+    return read, reading.scheme
+
+
 def invalid_tags(sentences: Iterable[TaggedSentence], scheme: spans.Scheme) -> Iterator[str]:
     """The tags that a scheme does not allow, with file and line; see `spans.invalid`."""
     for sentence in sentences:
@@ -286,7 +338,9 @@ def _has_columns(lines: Sequence[str]) -> bool:
         return bool(lines)
     last = [line.rstrip(" ").split(" ")[-1] for line in lines]
     one_each = len(lines) > 1 and not any(" " in line.strip() for line in lines)
-    return one_each or spans.detect([last]) != "plain"
+    # A sentence may end in "hepatitis-B": of the dialects only the usual one goes without an O.
+    are_tags = "O" in last or all(word[1:2] == "-" for word in last)
+    return one_each or (are_tags and spans.detect([last]) != "plain")
 
 
 def _check_writable(cells: Iterable[str], name: str) -> None:

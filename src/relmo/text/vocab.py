@@ -178,7 +178,7 @@ class Vocabulary:
             min_count: rarer words are left to `<UNK>`.
 
         Raises:
-            InputError: `size` is below 3 or `min_count` below 1.
+            InputError: `size` is below 3 or `min_count` below 1, or a sentence is one string.
         """
         check_limits(size, min_count)
         return cls.of_counts(counted(sentences), size, min_count)
@@ -222,9 +222,18 @@ def check_path(path: PathLike) -> Path:
 
 
 def counted(sentences: Iterable[Sequence[str]]) -> Counter[str]:
-    """How often each word comes; memory grows with the number of different words alone."""
+    """How often each word comes; memory grows with the number of different words alone.
+
+    Raises:
+        InputError: a sentence is one string, whose characters would be counted.
+    """
     counts: Counter[str] = Counter()
-    for sentence in sentences:
+    for number, sentence in enumerate(sentences, start=1):
+        if isinstance(sentence, str):
+            raise InputError(
+                f"vocabulary: sentence {number}: expected a list of words, got the string "
+                f"{sentence!r:.60}; split it"
+            )
         counts.update(sentence)
     return counts
 
