@@ -4,8 +4,9 @@ import contextlib
 import io
 import json
 import re
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -63,6 +64,22 @@ def golden_layers(goldens: Path) -> tuple[list[list[str]], list[np.ndarray]]:
     layers = np.load(folder / "zero_state_layers.npz")
     names = [f"{s}_{n}" for s, stream in enumerate(streams) for n in range(len(stream))]
     return [line.split() for stream in streams for line in stream], [layers[n] for n in names]
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail a block that takes longer, such as one that waits at a named pipe."""
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"not done within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Ran(NamedTuple):

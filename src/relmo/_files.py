@@ -9,6 +9,9 @@ What is written goes to a temporary sibling, is flushed to the disk and renamed 
 block. If the block raises anything, the temporary is removed and the earlier output left alone.
 `SteadyFile` is what HDF5 writes to in such a block, as it cannot stand a full disk. `locked` keeps
 other processes out.
+
+`open_regular` reads what a model or a run is made of: a named pipe in its place is an error, not a
+wait without end. Texts may come through pipes and are opened as Python does.
 """
 
 import ctypes
@@ -18,6 +21,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,10 +39,46 @@ __all__ = [
     "SteadyFile",
     "leftovers",
     "locked",
+    "open_regular",
     "remove_leftovers",
     "replacing_file",
     "replacing_folder",
 ]
+
+_OTHER_KINDS = {
+    stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """Open a regular file to read its bytes; a link to one will do.
+
+    Raises:
+        OSError: it is missing, may not be read, or is a named pipe, a socket or a device, which
+            `strerror` says.
+    """
+    return open(path, "rb", opener=_regular)
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open a file for `open`, which itself refuses a folder."""
+    with suppress(FileNotFoundError):  # which may be about to be made
+        _check_kind(Path(path).stat(), path)  # first, as to open a device may do something
+    # should it be swapped for a pipe here, opening that does not wait
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    try:
+        _check_kind(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_kind(found: os.stat_result, path: str) -> None:
+    kind = _OTHER_KINDS.get(stat.S_IFMT(found.st_mode))
+    if kind is not None:
+        raise OSError(errno.EINVAL, f"it is {kind}, expected a regular file", path)
 
 
 @contextmanager
@@ -221,7 +261,8 @@ def locked(path: Path, problem: str) -> Iterator[None]:
         InputError: another holds it, or it cannot be opened.
     """
     try:
-        file = path.open("ab")
+        # a pipe would wait for one who reads
+        file = open(path, "ab", opener=_regular)  # noqa: SIM115 - closed below
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
     with file:

@@ -245,7 +245,32 @@ def test_a_header_that_would_fill_the_memory(tmp_path: Path):
         file.write(info.tobuf())
         for _ in range(32):
             file.write(b"0" * 2**20)
-    expect(path, "a header is longer than 1048576 bytes")
+    expect(path, "a header is longer than 8192 bytes")
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_header_of_digits_which_takes_the_square_of_its_time(kind: bytes, tmp_path: Path):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, 7 * 2**10
+    (tmp_path / "m").write_bytes(info.tobuf() + b"1" * info.size + tarfile.TarInfo("a").tobuf())
+    expect(tmp_path / "m", "a header at byte 512 is all digits")
+
+
+def test_names_and_notes_as_long_as_they_may_be_are_read(tmp_path: Path):
+    info = tarfile.TarInfo("/".join(["1" * 250] * 4 + ["é"]))
+    info.pax_headers = {"SCHILY.xattr.user.note": "x" * 2000, "mtime": "1.5"}
+    with tarfile.open(tmp_path / "m", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+    assert_refused(tmp_path / "m", "is no model that relmo reads")
+
+
+def test_nothing_beside_the_unpacked_files_is_read(temporary: Path, goldens: Path, tmp_path: Path):
+    shutil.copytree(goldens / "tf_checkpoint", tmp_path / "m")
+    (tmp_path / "m" / "options.json").rename(temporary / "options.json")
+    path = packed(tmp_path / "m", "tar")
+    assert_refused(
+        path, f"{path}/model.ckpt-1234.index: expected options.json beside it, found none"
+    )
 
 
 def test_a_member_of_negative_size(tmp_path: Path):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import allennlp_model, detect
+from relmo.formats._torch_file import load_tensors
 from tests.formats.allennlp_state import elmo_state
 from tests.formats.helpers import assert_refused
 from tests.reference.bilm_numpy import random_model
@@ -238,6 +240,36 @@ def test_archived_options_that_differ(tmp_path: Path):
         (tmp_path / "fta" / f"{name}.options_file").write_text(json.dumps({name: 1}))
     with pytest.raises(FormatError, match=r"differ: a\.options_file, b\.options_file"):
         detect.read(tmp_path / "m.th")
+
+
+def test_many_tensors_take_a_time_that_grows_as_they_do(tmp_path: Path, monkeypatch):
+    asked = 0
+
+    class Counted(int):
+        """A number of bytes, of which it is counted how often it is added to others."""
+
+        def __add__(self, other):
+            nonlocal asked
+            asked += 1
+            return int(self) + other
+
+        __radd__ = __add__
+
+    really = torch.UntypedStorage.nbytes
+    monkeypatch.setattr(torch.UntypedStorage, "nbytes", lambda self: Counted(really(self)))
+    torch.save({f"x{i}": torch.zeros(1) for i in range(300)}, tmp_path / "m.th")
+    asked = 0
+    assert len(load_tensors(tmp_path / "m.th", "where")) == 300
+    assert asked <= 2 * 300
+
+
+def test_the_tar_that_torch_once_wrote_is_not_unpacked(tmp_path: Path):
+    with tarfile.open(tmp_path / "m.th", "w") as file:
+        for name in ("sys_info", "pickle", "storages", "tensors", "../out"):
+            file.addfile(tarfile.TarInfo(name))
+    with pytest.raises(FormatError, match="cannot be read as tensors"):
+        load_tensors(tmp_path / "m.th", "where")
+    assert not (tmp_path.parent / "out").exists()
 
 
 def test_a_compressed_file_which_torch_does_not_write(tmp_path: Path):

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self, get_args, get_origin, get_type_hints
 
 import typer
 
+from relmo._files import open_regular
 from relmo.errors import ConfigError, InputError
 
 __all__ = ["ConfigFile", "Option", "errors_name_the_file"]
@@ -58,7 +59,9 @@ class ConfigFile:
             ConfigError: it is no TOML.
         """
         try:
-            return cls(Path(path), Path(path).read_text(encoding="utf-8"))
+            with open_regular(path) as file:
+                text = file.read().decode("utf-8")
+            return cls(Path(path), text)
         except OSError as error:
             raise InputError(f"--config {path}: cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:

@@ -5,6 +5,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relmo._files import open_regular
 from relmo.config import BiLMConfig, LayerMix, tail_width
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats._bilm_table import Row
@@ -37,6 +39,7 @@ __all__ = [
     "kept",
     "located",
     "read_json",
+    "read_vocab",
     "readable",
     "softmax_shapes",
 ]
@@ -79,7 +82,7 @@ def check_names(expected: Iterable[str], found: Collection[str], where: str, ask
 
 
 def _listed(names: list[str]) -> str:
-    text = ", ".join(map(repr, names[:_NAMED]))
+    text = ", ".join(f"{name!r:.200}" for name in names[:_NAMED])
     return f"{text} and more" if len(names) > _NAMED else text
 
 
@@ -291,9 +294,23 @@ def readable(where: str) -> Iterator[None]:
 
 
 def check_readable(path: Path, where: str) -> None:
-    """A file is there and may be read, else InputError: libraries say less, or something else."""
-    with readable(where), path.open("rb"):
-        pass
+    """A regular file is there and may be read, else InputError.
+
+    Libraries say less, or something else, and wait for ever at a named pipe.
+    """
+    with readable(where):
+        open_regular(path).close()
+
+
+def read_vocab(path: str | os.PathLike[str]) -> Vocabulary:
+    """Read the vocabulary of a model, which unlike a text does not come through a pipe.
+
+    Raises:
+        InputError: there is no such file, it is not a regular one, or not UTF-8.
+        FormatError: a word comes twice.
+    """
+    check_readable(Path(path), os.fspath(path))
+    return Vocabulary.read(path)
 
 
 def read_json(path: Path, where: str, most_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
@@ -303,7 +320,7 @@ def read_json(path: Path, where: str, most_bytes: int = _MAX_JSON_BYTES) -> dict
         InputError: there is no such file, or it cannot be opened.
         FormatError: it is not UTF-8, not JSON or not an object.
     """
-    with readable(where), path.open("rb") as file:
+    with readable(where), open_regular(path) as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise FormatError(f"{where}: expected a JSON object, got more than {most_bytes} bytes")

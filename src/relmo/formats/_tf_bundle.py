@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relmo._files import open_regular
 from relmo.errors import FormatError
 from relmo.formats import _checks
 from relmo.formats._places import can_scatter, filled, scattering
@@ -111,7 +112,7 @@ class Bundle:
             return list(torch.split(tensor, list(counts)))
         shapes = [(count, *variable.shape[1:]) for count in counts]
         path = self._shard(variable.shard)
-        with _checks.readable(self.where), path.open("rb") as file:
+        with _checks.readable(self.where), open_regular(path) as file:
             where = f"{self.where}: {path.name}"
             read = scattering(file.fileno(), variable.offset, order, name, where)
             return filled(shapes, numpy_dtype, read, len(order), name, self.where)
@@ -136,7 +137,7 @@ class Bundle:
     def _read_whole(self, name: str, variable: Variable, dtype: torch.dtype) -> Tensor:
         path = self._shard(variable.shard)
         tensor = torch.empty(math.prod(variable.shape), dtype=dtype)
-        with _checks.readable(self.where), path.open("rb") as file:
+        with _checks.readable(self.where), open_regular(path) as file:
             file.seek(variable.offset)
             n_read = file.readinto(tensor.view(torch.uint8).numpy().data)
         if n_read != variable.size:

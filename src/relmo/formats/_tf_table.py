@@ -10,6 +10,7 @@ TensorFlow writes its blocks uncompressed. Numbers are variable-length (`varint`
 from collections.abc import Iterator
 from pathlib import Path
 
+from relmo._files import open_regular
 from relmo.errors import FormatError
 from relmo.formats import _checks
 
@@ -27,7 +28,7 @@ Span = tuple[int, int]  # of bytes: first, last + 1
 
 def is_table(path: Path) -> bool:
     """Whether a file ends as a table does."""
-    with _checks.readable(f"'{path}'"), path.open("rb") as file:
+    with _checks.readable(f"'{path}'"), open_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - len(MAGIC)))
         return file.read(len(MAGIC)) == MAGIC
@@ -40,7 +41,7 @@ def read_table(path: Path, where: str) -> dict[bytes, bytes]:
         InputError: the file cannot be opened.
         FormatError: it is truncated, damaged, compressed, or no table.
     """
-    with _checks.readable(where), path.open("rb") as file:
+    with _checks.readable(where), open_regular(path) as file:
         data = file.read(_MAX_FILE_BYTES + 1)
     if len(data) > _MAX_FILE_BYTES:
         raise FormatError(f"{where}: expected an index, got more than {_MAX_FILE_BYTES} bytes")

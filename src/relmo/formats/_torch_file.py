@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relmo._files import open_regular
 from relmo.errors import FormatError
 from relmo.formats import _checks
 from relmo.formats._unpack import open_zip
@@ -28,7 +29,7 @@ def is_torch_file(path: Path) -> bool:
     Raises:
         OSError: the file cannot be opened.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(512)
     if start.startswith(_LEGACY):
         return True
@@ -56,7 +57,8 @@ def load_tensors(path: Path, where: str) -> dict[str, Tensor]:
     found = _loaded(path, where)
     if not isinstance(found, dict):
         raise FormatError(f"{where}: holds a {type(found).__name__}, expected tensors by name")
-    storages: dict[int, int] = {}  # bytes of each: tied tensors share one
+    storages: set[int] = set()  # tied tensors share one
+    n_claimed = 0
     for name, tensor in found.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise FormatError(
@@ -65,9 +67,11 @@ def load_tensors(path: Path, where: str) -> dict[str, Tensor]:
         if tensor.layout != torch.strided or tensor.device.type != "cpu":
             raise FormatError(f"{where}: {name!r} is {tensor.layout}, expected a plain tensor")
         storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in storages:
+            storages.add(storage.data_ptr())
+            n_claimed += storage.nbytes()
         too_few = tensor.numel() * tensor.element_size() > storage.nbytes()
-        if too_few or sum(storages.values()) > n_bytes:
+        if too_few or n_claimed > n_bytes:
             raise FormatError(
                 f"{where}: {name!r} has shape {tuple(tensor.shape)}, for which there are not "
                 "enough bytes in the file"

@@ -9,10 +9,12 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import shutil
 import stat
 import struct
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from relmo._files import open_regular
 from relmo.errors import FormatError, InputError
 
 __all__ = ["MAX_BYTES", "MAX_MEMBERS", "MAX_RATIO", "kind", "open_zip", "unpack"]
@@ -38,7 +41,8 @@ SPARE_BYTES = 64 * 2**20
 _Read = Callable[[int], bytes]
 _CHUNK = 2**20
 _MOST_AT_ONCE = 4 * 2**20  # of the file: a longer read is a header or a list that lies
-_MOST_HEADER = 2**20  # bytes before a tar's next file: names and their long forms
+_MOST_HEADER = 2**13  # bytes before a tar's next file: names and their long forms
+_DIGITS = re.compile(rb"\d{256}")  # no name of a file has as many: see _MOST_STEP
 _MOST_NAME, _MOST_STEP = 1024, 255  # bytes of a path, and of one step of it
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _DAMAGED = (
@@ -54,7 +58,7 @@ def kind(path: Path) -> str | None:
     Raises:
         OSError: the file cannot be opened.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(512)
     if start.startswith((b"PK\3\4", b"PK\5\6")):
         return "zip"
@@ -115,8 +119,8 @@ class _Sink:
         free = shutil.disk_usage(self.folder).free
         if n_bytes > free - SPARE_BYTES:
             raise InputError(
-                f"{self.where}: unpacks to {n_bytes} bytes, and '{self.folder.parent}' has {free} "
-                "left; make room or set TMPDIR to a folder that has more"
+                f"{self.where}: unpacks to {n_bytes} bytes, and '{tempfile.gettempdir()}' has "
+                f"{free} left; make room or set TMPDIR to a folder that has more"
             )
 
     def _check(self, n_bytes: int) -> None:
@@ -237,17 +241,21 @@ class _ZipSource(io.FileIO):
 
 @contextmanager
 def _decompressed(path: Path, start: bytes) -> Iterator[io.BufferedIOBase]:
-    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
-    with opener(path, "rb") as file:
-        yield file
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+    with open_regular(path) as stored:
+        if opener is None:
+            yield stored
+            return
+        with opener(stored, "rb") as file:
+            yield file
 
 
 def _unpack_tar(path: Path, sink: _Sink) -> None:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(8)
     with _decompressed(path, start) as file:
         source = _TarSource(file.read, sink.where)
-        source.allow(_MOST_HEADER)
+        source.allow(_MOST_HEADER, header=True)
         with tarfile.open(fileobj=source, mode="r:") as archive:  # type: ignore[call-overload]
             while (member := archive.next()) is not None:
                 if not (member.isfile() or member.isdir()) or member.issparse():
@@ -255,11 +263,11 @@ def _unpack_tar(path: Path, sink: _Sink) -> None:
                         f"{sink.where}: {member.name!r} is a link or a device, which is refused"
                     )
                 sink.expect(member.size)
-                source.allow(member.size + _CHUNK)
+                source.allow(member.size + _CHUNK, header=False)
                 content = archive.extractfile(member)
                 sink.add(member.name, content and content.read, member.size)
                 archive.members.clear()  # a list of all is not needed
-                source.allow(_MOST_HEADER)
+                source.allow(_MOST_HEADER, header=True)
 
 
 class _TarSource:
@@ -272,16 +280,20 @@ class _TarSource:
         self._read = read
         self._where = where
         self._position = self._allowed = 0
+        self._in_header = True
 
-    def allow(self, n_bytes: int) -> None:
+    def allow(self, n_bytes: int, *, header: bool) -> None:
         """So many bytes may be read from here on; those passed over do not count."""
-        self._allowed = n_bytes
+        self._allowed, self._in_header = n_bytes, header
 
     def read(self, size: int) -> bytes:
         self._allowed -= size
         if size < 0 or self._allowed < 0:
             raise FormatError(f"{self._where}: a header is longer than {_MOST_HEADER} bytes")
         data = self._read(size)
+        if self._in_header and _DIGITS.search(data):
+            # `tarfile` looks through them once for each of them (CVE-2024-6232, seen in 3.11.7)
+            raise FormatError(f"{self._where}: a header at byte {self._position} is all digits")
         self._position += len(data)
         return data
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -146,11 +147,11 @@ def _config(weights: Path, tensors: Mapping[str, Tensor], where: str) -> tuple[B
     """The configuration, and what it was taken from."""
     options = _options(weights.parent)
     if options is not None:
-        file = f"{NAME}: {options}"
-        settings = _checks.read_json(options, file)
+        path, settings = options
+        file = f"{NAME}: {path}"
         if not has_characters(settings):
             raise FormatError(f"{file}: 'char_cnn' missing, which {_CHARACTERS!r} asks for")
-        return config_from_options(settings, file), options.name
+        return config_from_options(settings, file), path.name
     logger.info("%s: no options file: taken as in the published models: %s", NAME, _CONSTANTS)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     try:
@@ -159,14 +160,20 @@ def _config(weights: Path, tensors: Mapping[str, Tensor], where: str) -> tuple[B
         raise FormatError(f"{where}: the shapes of its tensors are impossible: {error}") from error
 
 
-def _options(folder: Path) -> Path | None:
-    """The options file of an archive, or the one beside the weights."""
+def _options(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The options file of an archive, or the one beside the weights, and what it holds."""
     archived = sorted((folder / "fta").glob("*options_file"))
-    if len({path.read_bytes() for path in archived}) > 1:
-        names = ", ".join(path.name for path in archived)
-        raise FormatError(f"{NAME}: '{folder / 'fta'}': options that differ: {names}")
-    beside = [path for path in (*archived, folder / "options.json") if path.is_file()]
-    return beside[0] if beside else None
+    beside = folder / "options.json"
+    paths = archived or ([beside] if beside.exists() else [])
+    if not paths:
+        return None
+    first = _checks.read_json(paths[0], f"{NAME}: {paths[0]}")
+    for path in paths[1:]:
+        if _checks.read_json(path, f"{NAME}: {path}") != first:
+            raise FormatError(
+                f"{NAME}: '{folder / 'fta'}': options that differ: {paths[0].name}, {path.name}"
+            )
+    return paths[0], first
 
 
 class _Shapes:

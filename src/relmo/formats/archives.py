@@ -41,7 +41,10 @@ def read(path: Path, read_folder: Callable[[Path], Checkpoint]) -> Checkpoint:
         InputError: there is no room to unpack it.
     """
     with tempfile.TemporaryDirectory(prefix="relmo-") as name:
-        folder = Path(name).resolve()
+        # A folder of its own: bilm_tf looks for options.json in the folder above too, and above
+        # that of temporary files anybody may write.
+        folder = Path(name).resolve() / "archive"
+        folder.mkdir()
         unpack(path, folder, f"{NAME}: {path}")
         try:
             checkpoint = read_folder(folder)

@@ -147,7 +147,7 @@ def _named_as_usual(found: dict[str, h5py.Dataset]) -> dict[str, h5py.Dataset]:
 def _read_spare_vocab(path: Path) -> Vocabulary | None:
     """The words beside a model that reads characters, which does without them if need be."""
     try:
-        return Vocabulary.read(path)
+        return _checks.read_vocab(path)
     except (FormatError, InputError) as error:
         logger.warning("%s: the vocabulary is left, the model needs none: %s", NAME, error)
         return None
@@ -178,7 +178,7 @@ def _read_vocab(
         return _read_spare_vocab(beside)
     path = beside if path is None else path
     assert path is not None  # one of the two
-    vocab = Vocabulary.read(path)
+    vocab = _checks.read_vocab(path)
     _checks.check_vocab(config, vocab, f"{NAME}: {os.fspath(path)}")
     return vocab
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from relmo._files import open_regular
 from relmo.config import BiLMConfig
 from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
@@ -82,7 +83,7 @@ def index_of(path: Path) -> Path:
 def _index_in(folder: Path) -> Path | None:
     latest = folder / LATEST
     if latest.is_file():
-        with latest.open("rb") as file:
+        with open_regular(latest) as file:
             text = file.read(_MAX_LATEST_BYTES).decode("utf-8", "replace")
         match = _PREFIX.search(text)
         # Often an absolute path on the machine of the training: the file lies here all the same.
@@ -165,7 +166,7 @@ def _read_vocab(index: Path, options: Path) -> Vocabulary | None:
                 f"expected one; name it {VOCAB}"
             )
         if names:
-            return Vocabulary.read(folder / names[0])
+            return _checks.read_vocab(folder / names[0])
     return None
 
 

@@ -29,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from relmo._files import open_regular
 from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import _checks
@@ -36,7 +37,6 @@ from relmo.formats._pieces import copied
 from relmo.formats._write import model_folder
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
 from relmo.text.lexicon import Lexicon
-from relmo.text.vocab import Vocabulary
 
 __all__ = ["NAME", "VERSION", "read", "read_card", "read_tensors", "why_not", "write",
            "write_tensors"]  # fmt: skip
@@ -61,7 +61,7 @@ def why_not(path: Path) -> str | None:
     except RelmoError as error:
         return str(error)
     if config.get("format") != NAME:
-        return f"{CONFIG}: 'format' is {config.get('format')!r}, expected {NAME!r}"
+        return f"{CONFIG}: 'format' is {config.get('format')!r:.60}, expected {NAME!r}"
     return None
 
 
@@ -83,7 +83,7 @@ def _read(folder: Path) -> Checkpoint:
         raise InputError(f"{NAME}: '{folder}' is not a folder")
     config, mixes = _read_config(folder)
     tensors = read_tensors(folder / MODEL, lambda _: parameter_shapes(config))
-    vocab = Vocabulary.read(folder / VOCAB) if (folder / VOCAB).exists() else None
+    vocab = _checks.read_vocab(folder / VOCAB) if (folder / VOCAB).exists() else None
     _checks.check_vocab(config, vocab, f"{NAME}: {folder / VOCAB}")
     softmax = None
     if (folder / SOFTMAX).exists():
@@ -161,11 +161,11 @@ def _read_config(folder: Path) -> tuple[BiLMConfig, tuple[LayerMix, ...]]:
         raise FormatError(f"{NAME}: '{folder}' has no {CONFIG}")
     values = _checks.read_json(path, where)
     if values.get("format") != NAME:
-        raise FormatError(f"{where}: 'format' is {values.get('format')!r}, expected {NAME!r}")
+        raise FormatError(f"{where}: 'format' is {values.get('format')!r:.60}, expected {NAME!r}")
     if values.get("version") != VERSION:
         raise FormatError(
-            f"{where}: 'version' is {values.get('version')!r}, expected {VERSION}; a newer relmo "
-            "may have written it"
+            f"{where}: 'version' is {values.get('version')!r:.60}, expected {VERSION}; a newer "
+            "relmo may have written it"
         )
     known = {"format", "version", "bilm", "mixes"}
     unknown = sorted(set(values) - known)
@@ -174,7 +174,7 @@ def _read_config(folder: Path) -> tuple[BiLMConfig, tuple[LayerMix, ...]]:
             f"{where}: unknown key {unknown[0]!r}; expected {', '.join(sorted(known))}"
         )
     if not isinstance(values.get("bilm"), dict):
-        raise ConfigError(f"{where}: 'bilm' is {values.get('bilm')!r}, expected an object")
+        raise ConfigError(f"{where}: 'bilm' is {values.get('bilm')!r:.60}, expected an object")
     with _checks.located(where):
         config = BiLMConfig.from_dict(values["bilm"], f"{where}: bilm")
     return config, _read_mixes(values.get("mixes", []), config, where)
@@ -220,8 +220,8 @@ def read_card(folder: Path) -> str | None:
     path = folder / CARD
     if not path.exists():
         return None
-    with _checks.readable(f"{NAME}: {path}"):
-        data = path.read_bytes()
+    with _checks.readable(f"{NAME}: {path}"), open_regular(path) as file:
+        data = file.read()
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -15,6 +15,7 @@ from torch import Tensor
 from relmo._files import SteadyFile, replacing_file
 from relmo.errors import FormatError, InputError
 from relmo.formats import _hdf5
+from relmo.formats._checks import read_vocab as read_model_vocab
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["DATASET", "NAME", "VOCABS", "read", "read_vocab", "vocab_beside", "write"]
@@ -79,7 +80,7 @@ def read_vocab(
         raise InputError(
             f"{NAME}: {os.fspath(path)}: expected {VOCABS[0]} beside it, found none; give vocab="
         )
-    return Vocabulary.read(found)
+    return read_model_vocab(found)
 
 
 def vocab_beside(path: Path) -> Path | None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from relmo._files import replacing_file
+from relmo._files import open_regular, replacing_file
 from relmo.errors import FormatError, InputError
 
 __all__ = [
@@ -100,7 +100,7 @@ def _record_path(path: Path) -> Path:
 
 def sha256_of(path: Path, kind: str = "sha256") -> str:
     """The checksum of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(
             file, lambda: hashlib.new(kind, usedforsecurity=False)
         ).hexdigest()
@@ -109,8 +109,9 @@ def sha256_of(path: Path, kind: str = "sha256") -> str:
 def read_notes(path: Path) -> Mapping[str, Any]:
     """The object in a small JSON file; an empty one where there is none, or none that is whole."""
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with open_regular(path) as file:
+            notes = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
         return {}
     return notes if isinstance(notes, dict) else {}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from relmo._files import replacing_file
+from relmo._files import open_regular, replacing_file
 from relmo.errors import FormatError, InputError, MissingExtraError
 from relmo.hub import _cache, _catalogue, _remote
 from relmo.hub._catalogue import File, Model, Part
@@ -275,7 +275,7 @@ def _part(part: Part, folder: Path, progress: Progress | None, max_bytes: int) -
 def _join(parts: list[Path], path: Path) -> None:
     with replacing_file(path) as aside, aside.open("wb") as whole:
         for part in parts:
-            with part.open("rb") as piece:
+            with open_regular(part) as piece:
                 shutil.copyfileobj(piece, whole, 2**20)
     for part in parts:
         part.unlink()

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
+from relmo._files import open_regular
 from relmo.errors import FormatError, InputError, MissingExtraError
 
 try:
@@ -63,7 +64,7 @@ class Component:
         """
         try:
             settings = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"spaCy component {self._name}: {error}") from error
         expected = sorted(self._settings)
         if not isinstance(settings, dict) or sorted(settings) != expected:
@@ -86,7 +87,8 @@ class Component:
         """
         file = self._file(path)
         try:
-            data = file.read_bytes()
+            with open_regular(file) as opened:
+                data = opened.read()
         except OSError as error:
             raise InputError(f"'{file}' cannot be read: {error.strerror}") from error
         return self.from_bytes(data)

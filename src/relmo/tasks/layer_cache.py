@@ -26,7 +26,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from relmo._files import remove_leftovers, replacing_file
+from relmo._files import open_regular, remove_leftovers, replacing_file
 from relmo.embedding import padded_batch
 from relmo.errors import InputError
 from relmo.formats.verify import parameters_sha256
@@ -175,6 +175,7 @@ def _key(elmo: Elmo, sentences: Sentences) -> str:
 def _opened(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.float16] | None:
     """The array of that shape in the file, mapped; None where there is none."""
     try:
+        open_regular(path).close()  # at a named pipe numpy would wait
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         return None

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from relmo._files import replacing_file
+from relmo._files import open_regular, replacing_file
 from relmo._typing import Float
 from relmo.errors import FormatError, InputError
 from relmo.formats.verify import parameters_sha256
@@ -73,8 +73,12 @@ def load(
         FormatError: it is none that `save` wrote, or is damaged.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file")
+    try:
+        open_regular(path).close()  # at a named pipe safetensors would wait
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     metadata, sums = _read(path, (elmo.n_layers + 1, elmo.dim))
     if metadata["model"] != parameters_sha256(elmo.checkpoint()):
         raise InputError(

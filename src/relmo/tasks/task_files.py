@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relmo._files import open_regular
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
+from relmo.formats._checks import read_vocab
 from relmo.model import BOX, Elmo, load
 from relmo.tasks.settings import TokenConfig
 from relmo.tasks.softmax_words import elmo_sha256
@@ -79,7 +81,7 @@ def read_object(path: Path, format: str, version: int) -> dict[str, Any]:
     """
     where = f"{format}: {path}"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
@@ -157,7 +159,7 @@ def read_words(folder: Path, config: TokenConfig, sha256: object, where: str) ->
                           f"{config.word_dim}")  # fmt: skip
     if not config.word_dim:
         return None
-    words = Vocabulary.read(folder / VOCAB)
+    words = read_vocab(folder / VOCAB)
     if words.sha256() != sha256:
         raise FormatError(
             f"{folder / VOCAB}: not the words of {CONFIG}: expected such of sha256 "

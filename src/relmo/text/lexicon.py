@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relmo._files import open_regular
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.text.corpora import PathLike
 
@@ -182,7 +183,7 @@ def read_dic(path: PathLike) -> list[str]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error

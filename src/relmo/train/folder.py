@@ -19,7 +19,14 @@ from typing import Any
 
 import torch
 
-from relmo._files import leftovers, locked, remove_leftovers, replacing_file, replacing_folder
+from relmo._files import (
+    leftovers,
+    locked,
+    open_regular,
+    remove_leftovers,
+    replacing_file,
+    replacing_folder,
+)
 from relmo.errors import FormatError, InputError, RelmoError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
@@ -144,8 +151,9 @@ class RunFolder:
         """
         path = self.path / RUN
         try:
-            found = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
+            with open_regular(path) as file:
+                found = json.loads(file.read())
+        except (OSError, ValueError, RecursionError) as error:
             raise FormatError(f"{path}: cannot be read: {error}") from error
         if not isinstance(found, dict) or not {"config", "files"} <= found.keys():
             raise FormatError(f"{path}: expected an object with 'config' and 'files'")
@@ -185,11 +193,17 @@ class RunFolder:
     def _metrics(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each line of the metrics and what it says, up to one that a kill cut off."""
         path = self.path / METRICS
-        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        try:
+            with open_regular(path) as file:
+                text = file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
         for line in text.splitlines():
             try:
                 measures = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return
             if not (isinstance(measures, dict) and isinstance(measures.get("step"), int)):
                 return
