@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from relmo.model import Elmo
-from relmo.nn.char_cnn import CharCNN
+from relmo.elmo.model import Elmo
 from relmo.nn.kernels import FORGET_BIAS, LSTMWeights
 from relmo.nn.lstm import LSTMStack
+from relmo.nn.token_encoders import CharCNN
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, CharSpace
 
 __all__ = ["PaddedLoop", "PlainCharCNN", "TorchLSTM", "layer_weights", "quiet", "torch_lstm"]

@@ -13,7 +13,7 @@ from benchmarks.report import Report, Target
 from benchmarks.text import news_like
 from benchmarks.timing import Contender, Rates, in_turns, seconds
 from relmo.config import BiLMConfig
-from relmo.model import Elmo
+from relmo.elmo.model import Elmo
 from relmo.nn.bilm import BiLM
 
 __all__ = ["Size", "latency", "lstm_flop", "new_elmo", "throughput"]

@@ -22,9 +22,9 @@ from benchmarks.memory import peak
 from benchmarks.report import Report, Target
 from benchmarks.timing import in_turns
 from relmo.config import BiLMConfig
+from relmo.elmo.model import load
 from relmo.formats import bilm_hdf5, relmo_format
 from relmo.formats.checkpoint import Checkpoint, parameter_shapes
-from relmo.model import load
 
 __all__ = ["WAYS", "loading", "measure"]
 

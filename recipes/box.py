@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from relmo.data.corpora import Corpus
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.text.corpora import Corpus
 from relmo.train.batches import Encoder
 from relmo.train.evaluate import Perplexity, perplexity
 from relmo.train.objective import LanguageModel

@@ -14,7 +14,7 @@ from pathlib import Path
 import relmo
 from recipes import held_out
 from recipes.held_out import Row, Sentences
-from relmo.predictions import NextWords
+from relmo.elmo.language_model import NextWords
 from relmo.train.evaluate import text_perplexity
 
 _SECTION = "## Beside a Kneser-Ney 5-gram, text by text"

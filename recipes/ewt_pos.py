@@ -22,9 +22,9 @@ from recipes.task_runs import (
     show,
     tagged,
 )
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
+from relmo.data.tagged import TaggedSentence, read_tagged
+from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_run import TaggerData
-from relmo.text.tagged import TaggedSentence, read_tagged
 
 CONFIG = TaggerConfig(output="softmax")
 TRAINING = TaggerTraining(epochs=6, patience=0)

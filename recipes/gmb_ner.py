@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from recipes.task_runs import Run, biLM, command_line, found, parser, show, tagged
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
+from relmo.data.labelled import split
+from relmo.data.tagged import TaggedSentence, read_tagged
+from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_run import TaggerData
-from relmo.text.splits import split
-from relmo.text.tagged import TaggedSentence, read_tagged
 
 RUNS = {
     "crf": ("CRF, ELMo", TaggerConfig(output="crf")),

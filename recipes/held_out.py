@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from relmo._read import lines
 from relmo.errors import FormatError
 from relmo.text.chars import UNK_TOKEN
-from relmo.text.corpora import lines
 
 Sentences = list[list[str]]
 

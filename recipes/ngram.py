@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from recipes import held_out
 from recipes.held_out import Row, Sentences
-from relmo.text.corpora import Corpus
+from relmo.data.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 
 Counts = npt.NDArray[np.int64]

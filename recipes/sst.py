@@ -13,7 +13,7 @@ from pathlib import Path
 
 from recipes.class_runs import Parts, labelled, runs
 from recipes.task_runs import LAYERS, Run, command_line, parser, show
-from relmo.tasks.classifier_config import ClassifierTraining
+from relmo.tasks.config import ClassifierTraining
 
 TRAINING = ClassifierTraining()
 TASKS = {"sst2": "stsa.binary", "sst5": "stsa.fine"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from gensim.models import Word2Vec
 
 from relmo._files import replacing_file
-from relmo.text.corpora import Corpus
+from relmo.data.corpora import Corpus
 
 
 def main() -> None:

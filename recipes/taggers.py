@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 
 import relmo
-from relmo.tasks.evaluation import Scores, evaluate
+from relmo.data.labelled import split
+from relmo.data.spans import Span, spans, tags
+from relmo.data.tagged import TaggedSentence, read_tagged
+from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.layer_cache import default_folder
+from relmo.tasks.scores import Scores, evaluate
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_run import TaggerData, train_tagger
-from relmo.text.spans import Span, spans, tags
-from relmo.text.splits import split
-from relmo.text.tagged import TaggedSentence, read_tagged
 from relmo.train.loop import Progress
 
 SEED = 2018

@@ -12,20 +12,23 @@ from pathlib import Path
 from typing import TypeVar
 
 import relmo
+from relmo.data.labelled import LabelledSentence
+from relmo.data.tagged import TaggedSentence
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError, RelmoError
-from relmo.model import Elmo
-from relmo.tasks.class_scores import label_scores
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
 from relmo.tasks.classifier_run import ClassifierData, train_classifier
-from relmo.tasks.evaluation import evaluate
+from relmo.tasks.config import (
+    ClassifierConfig,
+    ClassifierTraining,
+    TaggerConfig,
+    TaggerTraining,
+    TokenConfig,
+)
 from relmo.tasks.layer_cache import default_folder
-from relmo.tasks.settings import TokenConfig
+from relmo.tasks.scores import evaluate, label_scores
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_run import TaggerData, train_tagger
-from relmo.text.labelled import LabelledSentence
-from relmo.text.tagged import TaggedSentence
 
 C = TypeVar("C", bound=TokenConfig)
 LAYERS = {

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from recipes.class_runs import Parts, labelled, runs
 from recipes.task_runs import LAYERS, command_line, parser, show
-from relmo.tasks.classifier_config import ClassifierTraining
-from relmo.text.splits import split
+from relmo.data.labelled import split
+from relmo.tasks.config import ClassifierTraining
 
 TRAINING = ClassifierTraining()
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import relmo
 from recipes.task_runs import Run, command_line, found, parser, show, tagged
-from relmo.model import Elmo
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
+from relmo.data.labelled import split
+from relmo.data.tagged import TaggedSentence, read_tagged
+from relmo.elmo.model import Elmo
+from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_run import TaggerData
-from relmo.text.splits import split
-from relmo.text.tagged import TaggedSentence, read_tagged
 from relmo.train.config import TrainConfig
 from relmo.train.finetune import finetune
 

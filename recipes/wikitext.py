@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from relmo.text.corpora import Corpus, lines
+from relmo._read import lines
+from relmo.data.corpora import Corpus
 
 _N = 10
 _JOINED = re.compile(r" @([-,.])@ ")

@@ -19,13 +19,13 @@ import numpy as np
 
 import relmo
 from recipes.task_runs import command_line, found
+from relmo.data import senses, wordnet
+from relmo.data import word_vectors as static_vectors
+from relmo.data.senses import Lexeme, SenseSentence, SenseWord
+from relmo.elmo.model import Elmo
 from relmo.explore.neighbours import token_vectors
-from relmo.model import Elmo
 from relmo.tasks.probe import layer_names
 from relmo.tasks.senses import SenseAverages, SenseScore, Vectors, answers, scores, word_vectors
-from relmo.text import senses, wordnet
-from relmo.text import word_vectors as static_vectors
-from relmo.text.senses import Lexeme, SenseSentence, SenseWord
 
 DEV = "semeval2007"
 TESTS = ("senseval2", "senseval3", "semeval2013", "semeval2015")

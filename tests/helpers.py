@@ -16,8 +16,8 @@ import torch
 
 from relmo.cli import main
 from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.elmo.model import Elmo
 from relmo.formats.checkpoint import Checkpoint, parameter_shapes
-from relmo.model import Elmo
 from relmo.text.vocab import Vocabulary
 
 TINY = BiLMConfig(

@@ -11,7 +11,7 @@ from relmo._files import locked
 from relmo.cli.config_file import ConfigFile
 from relmo.errors import FormatError, InputError, RelmoError
 from relmo.hub import _cache
-from relmo.tasks import sense_file
+from relmo.tasks import senses
 from relmo.tasks.layer_cache import stored
 from relmo.tasks.tagger import SHIPPED, Tagger
 from relmo.train.folder import METRICS, RUN, RunFolder
@@ -72,7 +72,7 @@ def test_a_configuration_file_that_is_a_pipe_is_an_error_at_once(tmp_path: Path)
 
 def test_averages_of_senses_that_are_a_pipe_are_an_error_at_once(tmp_path: Path):
     with within(10), pytest.raises(InputError, match=f"s: cannot be read: {PIPE}"):
-        sense_file.load(in_place_of(tmp_path / "s"), tiny_elmo())
+        senses.load(in_place_of(tmp_path / "s"), tiny_elmo())
 
 
 def test_what_the_cache_notes_of_a_file_is_nothing_where_it_is_a_pipe(tmp_path: Path):

@@ -23,9 +23,9 @@ from relmo.errors import (
 )
 
 if TYPE_CHECKING:
-    from relmo.embedding import ElmoEmbedding, ElmoEmbeddingOutput
-    from relmo.model import Elmo, load
-    from relmo.predictions import NextWords
+    from relmo.elmo.embedding import ElmoEmbedding, ElmoEmbeddingOutput
+    from relmo.elmo.language_model import NextWords
+    from relmo.elmo.model import Elmo, load
 
 __version__ = "0.1.0"
 
@@ -50,11 +50,11 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Elmo": "relmo.model",
-    "ElmoEmbedding": "relmo.embedding",
-    "ElmoEmbeddingOutput": "relmo.embedding",
-    "NextWords": "relmo.predictions",
-    "load": "relmo.model",
+    "Elmo": "relmo.elmo.model",
+    "ElmoEmbedding": "relmo.elmo.embedding",
+    "ElmoEmbeddingOutput": "relmo.elmo.embedding",
+    "NextWords": "relmo.elmo.language_model",
+    "load": "relmo.elmo.model",
 }
 
 

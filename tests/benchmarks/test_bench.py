@@ -13,7 +13,7 @@ from benchmarks.report import Report, Target
 from benchmarks.text import news_like
 from benchmarks.timing import in_turns
 from relmo.config import BiLMConfig, CharCNNConfig
-from relmo.model import Elmo
+from relmo.elmo.model import Elmo
 from relmo.nn.kernels import plain
 from relmo.nn.lstm import LSTMLayer
 from relmo.train.config import PRESETS

@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 
 from relmo.cli.tagged import TagScheme
-from relmo.text.spans import Scheme
-from relmo.text.tagged import read_tagged, write_tagged
+from relmo.data.spans import Scheme
+from relmo.data.tagged import read_tagged, write_tagged
 from tests.helpers import relmo, tiny_model
 from tests.tasks.helpers import DEV, TRAIN
 

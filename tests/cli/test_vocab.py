@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relmo.text.corpora import Corpus
+from relmo.data.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 from tests.helpers import Ran, relmo
 from tests.hub.server import Page, serving

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from relmo.compat.allennlp import Elmo, ElmoTokenEmbedder, batch_to_ids
+from relmo.elmo.model import load
 from relmo.errors import ConfigError, InputError, ShapeError
-from relmo.model import load
 from tests.formats.helpers import save_random
 from tests.helpers import tiny_elmo, tiny_model
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.test_predictions import WORDS
 
 import relmo
 from relmo.compat.simple_elmo import ElmoModel
+from relmo.elmo.language_model import NextWords
 from relmo.errors import InputError
-from relmo.predictions import NextWords
 from tests.helpers import tiny_model
-from tests.test_predictions import WORDS
 
 TEXTS = [["the", "cat", "sat"], [], ["on", "the", "mat", "the", "ornithopter", "."], ["."]]
 

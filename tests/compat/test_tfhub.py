@@ -8,8 +8,8 @@ import torch
 
 import relmo
 from relmo.compat import tfhub
+from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
-from relmo.model import Elmo
 from tests.helpers import golden_layers, tiny_elmo
 
 DOCUMENTS = ["the cat is on the mat", "dogs are in the fog"]

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from relmo.config import LayerMix
+from relmo.elmo.model import Elmo
 from relmo.formats import detect
 from relmo.formats.detect import FORMATS, Format
-from relmo.model import Elmo
 from relmo.text.vocab import SPECIALS
 from tests.docs import formats_table
 from tests.helpers import tiny_elmo

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from relmo.explore.box import Box
 from relmo.explore.label_layout import MAX_LABELS, place
+from relmo.explore.page import Box
 
 BOX = Box(10, 20, 410, 320)
 

@@ -14,7 +14,7 @@ import torch
 import relmo
 from relmo.config import LayerMix
 from relmo.formats import allennlp_model, bilm_hdf5, detect
-from relmo.formats._allennlp_table import allennlp_table
+from relmo.formats._torch_tables import allennlp_table
 from relmo.formats.checkpoint import parameter_shapes
 from tests.formats.allennlp_state import elmo_state
 from tests.formats.helpers import SHAPES

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relmo.errors import FormatError
-from relmo.formats import _hdf5, _pieces
+from relmo.formats import _tensors
 
 VALUES = np.random.default_rng(0).standard_normal((7, 12)).astype(np.float32)
 STORED = {
@@ -29,8 +29,8 @@ def write(path: Path, values: np.ndarray = VALUES, **options: object) -> Path:
 
 
 def read(path: Path, *arguments: object) -> list[torch.Tensor]:
-    with _hdf5.opened(path, "where") as file:
-        return _hdf5.read_parts(file["x"], *arguments, "x", "where")
+    with _tensors.opened(path, "where") as file:
+        return _tensors.read_parts(file["x"], *arguments, "x", "where")
 
 
 @pytest.mark.parametrize("together", [1, 50, 200, 2**20])
@@ -38,7 +38,7 @@ def read(path: Path, *arguments: object) -> list[torch.Tensor]:
 def test_rows_are_cut_and_their_blocks_put_in_order(
     options: dict[str, object], together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_pieces, "TOGETHER_BYTES", together)
+    monkeypatch.setattr(_tensors, "TOGETHER_BYTES", together)
     path = write(tmp_path / "x.h5", **options)
     blocks = VALUES.reshape(7, 4, 3)[:, [2, 0, 3, 1]].reshape(7, 12)
     for counts, order, expected in (((7,), (0,), VALUES), ((3, 4), (2, 0, 3, 1), blocks)):
@@ -88,9 +88,9 @@ def test_numbers_whose_sum_is_too_large_are_finite(tmp_path: Path):
 def test_a_copy_is_made_piece_by_piece(
     dtype: torch.dtype, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_pieces, "TOGETHER_BYTES", 40)
+    monkeypatch.setattr(_tensors, "TOGETHER_BYTES", 40)
     tensor = torch.randn(shape).to(dtype)
-    found = _pieces.copied("x", tensor, "where")
+    found = _tensors.copied("x", tensor, "where")
     kept = torch.float64 if dtype == torch.float64 else torch.float32
     torch.testing.assert_close(found, tensor.to(kept), rtol=0, atol=0)
     assert (
@@ -100,4 +100,4 @@ def test_a_copy_is_made_piece_by_piece(
     if tensor.numel():
         tensor.view(-1)[-1] = torch.nan
         with pytest.raises(FormatError, match="'x' holds 1 numbers"):
-            _pieces.copied("x", tensor, "where")
+            _tensors.copied("x", tensor, "where")

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import relmo
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError
 from relmo.formats import manylangs, relmo_format
-from relmo.formats._manylangs_table import encoder_table, token_embedder_table
+from relmo.formats._torch_tables import encoder_table, token_embedder_table
 from relmo.formats.checkpoint import parameter_shapes
-from relmo.model import Elmo
 from tests.formats.helpers import assert_same
 from tests.reference.manylangs_numpy import (
     CHARACTERS,

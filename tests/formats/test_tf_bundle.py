@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relmo.errors import FormatError
-from relmo.formats import _tf_table
-from relmo.formats._tf_bundle import Bundle
+from relmo.formats import _tensorflow
+from relmo.formats._tensorflow import Bundle
 from tests.formats import tf_writer
 from tests.formats.tf_writer import Entries, block, entry, field, table, varint, write_bundle
 
@@ -72,15 +72,15 @@ def test_rows_are_cut_and_their_blocks_put_in_order(
 def test_the_check_value_of_crc32c():
     crc = 0xE3069283  # of "123456789", as its inventors give it
     rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
-    assert _tf_table.crc32c_masked(b"123456789") == (rotated + 0xA282EAD8) & 0xFFFFFFFF
+    assert _tensorflow.crc32c_masked(b"123456789") == (rotated + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def test_a_file_that_tensorflow_wrote_is_read_and_written_the_same(goldens: Path, tmp_path: Path):
     index = goldens / "tf_checkpoint" / "model.ckpt-1234.index"
-    entries = _tf_table.read_table(index, "golden")
+    entries = _tensorflow.read_table(index, "golden")
     assert len(entries) == 73
     (tmp_path / "copy").write_bytes(table(entries))
-    assert _tf_table.read_table(tmp_path / "copy", "copy") == entries
+    assert _tensorflow.read_table(tmp_path / "copy", "copy") == entries
 
 
 @pytest.mark.parametrize("n_shards", [1, 2, 5])

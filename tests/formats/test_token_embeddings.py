@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import relmo
+from relmo.elmo.model import Elmo
 from relmo.errors import FormatError, InputError
 from relmo.formats import token_embeddings
-from relmo.model import Elmo
 from relmo.text.vocab import Vocabulary
 from tests.formats.helpers import save_random
 from tests.helpers import tiny_elmo

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from relmo.formats._tf_table import MAGIC, crc32c_masked
+from relmo.formats._tensorflow import MAGIC, crc32c_masked
 from tests.reference.bilm_numpy import random_model, random_words
 
 Arrays = Mapping[str, np.ndarray]

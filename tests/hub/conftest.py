@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from relmo.hub import _transfer
+from relmo.hub import _download
 from tests.hub.server import Server, serving
 
 
@@ -18,5 +18,5 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache; nobody waits before another attempt."""
     monkeypatch.setenv("RELMO_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("RELMO_OFFLINE", raising=False)
-    monkeypatch.setattr(_transfer, "_WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(_download, "_WAITS", (0.0, 0.0, 0.0))
     return tmp_path / "home"

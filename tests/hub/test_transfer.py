@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from relmo.errors import InputError
-from relmo.hub import _transfer
-from relmo.hub._transfer import download
+from relmo.hub import _download
+from relmo.hub._download import download
 from tests.hub.server import Page, Server
 
 BODY = bytes(range(256)) * 4000  # 1 MB
@@ -183,7 +183,7 @@ def test_a_file_larger_than_the_disk_is_not_begun(
 ):
     server.pages["/a.bin"] = Page(BODY)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(_transfer.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(_download.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(InputError, match=f"needs {len(BODY)} bytes, but '.*' has room for 1000"):
         get(server, tmp_path)
     assert leftovers(tmp_path) == []

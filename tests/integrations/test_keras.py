@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from relmo.config import LayerMix
+from relmo.elmo.model import Elmo, load
 from relmo.errors import ConfigError, InputError, MissingExtraError
 from relmo.integrations import keras as relmo_keras
 from relmo.integrations.keras import ElmoLayer, code_points
-from relmo.model import Elmo, load
 from tests.helpers import tiny_elmo, tiny_model
 
 ROWS = [["the", "cat", "sat"], ["dogs", "bark", "__PAD__"]]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
-from relmo.model import Elmo
+from relmo.elmo.model import Elmo
 from relmo.nn.bilm import BiLM
 from relmo.text.lexicon import SPECIAL_CHARACTERS, Lexicon
 from relmo.text.vocab import Vocabulary

@@ -6,10 +6,9 @@ from torch import Tensor, nn
 
 from relmo.config import tail_width
 from relmo.errors import ConfigError
-from relmo.nn import scores
-from relmo.nn.adaptive import AdaptiveSoftmax, cutoffs_of, default_cutoffs
-from relmo.nn.scores import added, parts, top_words, word_scores
-from relmo.nn.softmax import Softmax, restore, stored
+from relmo.nn import word_scores as scores
+from relmo.nn.softmax import AdaptiveSoftmax, Softmax, cutoffs_of, default_cutoffs, restore, stored
+from relmo.nn.word_scores import added, parts, top_words, word_scores
 from tests.nn.helpers import randomise
 
 V, DIM, N, CUTOFFS = 30, 16, 50, (6, 14)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from relmo.errors import ShapeError
-from relmo.model import packed_index
+from relmo.nn import packing as batching
 from relmo.nn.bilm import BiLM, BiLMOutput, BiLMState
-from relmo.text import batching
+from relmo.nn.packing import packed_index
 from tests.nn.helpers import tiny_bilm
 
 LENGTHS = [5, 4, 4, 1]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relmo.nn.crf import CRF, best_paths
-from relmo.text.batching import pack
+from relmo.nn.packing import pack
 
 LENGTHS, N_TAGS = [4, 2, 2, 1], 3
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from relmo.nn.dropout import PackedDropout
+from relmo.nn.lstm import PackedDropout
 
 SIZES = (4, 4, 3, 1)
 

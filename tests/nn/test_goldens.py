@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import relmo
-from relmo.model import Elmo, packed_index
+from relmo.elmo.model import Elmo
+from relmo.nn import packing
 from relmo.nn.bilm import BiLMState
-from relmo.text import batching
+from relmo.nn.packing import packed_index
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
 
 
@@ -53,7 +54,7 @@ def test_carried_state_gives_the_vectors_of_the_original_code(elmo: Elmo, stream
         with torch.no_grad():
             output = elmo.bilm(
                 tokens,
-                packed_index(batching.pack([len(sentence) for sentence in marked])),
+                packed_index(packing.pack([len(sentence) for sentence in marked])),
                 carried and carried.rows(to_rows),
             )
         carried = output.state.rows(to_streams)

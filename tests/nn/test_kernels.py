@@ -8,9 +8,9 @@ from torch import Tensor
 
 from relmo.config import BiLMConfig
 from relmo.nn import kernels
-from relmo.nn.backprop import training
 from relmo.nn.kernels import LSTMWeights, PackedLSTM, inference, plain
 from relmo.nn.lstm import LSTMLayer
+from relmo.nn.lstm_autograd import training
 
 BATCHES = [(1,), (1, 1, 1), (3,), (4, 4, 2, 1, 1), (5, 1), (2, 2, 2)]
 SHAPES: dict[str, dict[str, Any]] = {

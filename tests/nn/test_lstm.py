@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from relmo.errors import ShapeError
-from relmo.nn.dropout import PackedDropout
-from relmo.nn.lstm import LSTMLayer, LSTMStack, LSTMState
+from relmo.nn.lstm import LSTMLayer, LSTMStack, LSTMState, PackedDropout
 from tests.nn.helpers import config, randomise
 
 SIZES = (3, 2, 2, 1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from relmo.nn.pooling import AttentionPooling, MaxPooling, MeanPooling
+from relmo.tasks.network import AttentionPooling, MaxPooling, MeanPooling
 
 POOLINGS = [MeanPooling(), MaxPooling(), AttentionPooling(4)]
 SIZES = [3, 1, 5]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from relmo.nn import scores
-from relmo.nn.scores import Part, word_scores
+from relmo.nn import word_scores as scores
+from relmo.nn.word_scores import Part, word_scores
 
 V, DIM, N = 30, 4, 50
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

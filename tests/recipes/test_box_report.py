@@ -8,8 +8,8 @@ import pytest
 
 from recipes import box_report, held_out
 from recipes.held_out import Row
+from relmo.elmo.language_model import NextWords
 from relmo.errors import FormatError
-from relmo.predictions import NextWords
 from relmo.text.vocab import SPECIALS
 from relmo.train.evaluate import text_perplexity
 from tests.helpers import tiny_elmo

@@ -12,14 +12,13 @@ import torch
 
 from recipes import class_runs, ewt_pos, gmb_ner, sst, task_runs, trec, twitter_ner
 from recipes.task_runs import Run
+from relmo.data.labelled import split
+from relmo.data.tagged import TaggedSentence, read_tagged
+from relmo.elmo.model import load
 from relmo.errors import InputError
-from relmo.model import load
-from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
-from relmo.tasks.evaluation import evaluate
+from relmo.tasks.config import ClassifierConfig, ClassifierTraining, TaggerConfig, TaggerTraining
+from relmo.tasks.scores import evaluate
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
-from relmo.text.splits import split
-from relmo.text.tagged import TaggedSentence, read_tagged
 from tests.helpers import tiny_model
 from tests.tasks.classifier_helpers import TRAIN
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from recipes import wsd
+from relmo.data.senses import SenseSentence, SenseWord, lexeme_of
 from relmo.errors import InputError
 from relmo.tasks.senses import SenseAverages, answers, scores
-from relmo.text.senses import SenseSentence, SenseWord, lexeme_of
 from tests.helpers import tiny_elmo
 
 KEYS = [f"play%1:0{n}:00::" for n in range(3)]

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from relmo.data.labelled import LabelledSentence
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
-from relmo.tasks.classifier_model import ClassifierNetwork
 from relmo.tasks.classifier_run import ClassifierData, train_classifier
-from relmo.text.labelled import LabelledSentence
+from relmo.tasks.config import ClassifierConfig, ClassifierTraining
+from relmo.tasks.network import ClassifierNetwork
 from relmo.train.loop import Result
 from tests.tasks.helpers import elmo
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from relmo.model import Elmo
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
+from relmo.data.tagged import TaggedSentence
+from relmo.elmo.model import Elmo
+from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.tagger_run import TaggerData, train_tagger
-from relmo.text.tagged import TaggedSentence
 from relmo.train.loop import Result
 from tests.helpers import tiny_elmo
 

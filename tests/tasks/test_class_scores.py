@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relmo.errors import InputError
-from relmo.tasks.class_scores import label_scores
+from relmo.tasks.scores import label_scores
 
 
 def test_they_are_those_of_scikit_learn():

@@ -8,7 +8,7 @@ import torch
 
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_model import ClassifierNetwork, matched
+from relmo.tasks.network import ClassifierNetwork, matched
 from tests.helpers import tiny_elmo
 from tests.tasks.classifier_helpers import LABELS, TEXTS, config, example, new
 

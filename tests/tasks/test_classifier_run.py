@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from relmo.errors import ConfigError, InputError
-from relmo.tasks.class_scores import label_scores
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_config import ClassifierConfig
+from relmo.tasks.config import ClassifierConfig
+from relmo.tasks.scores import label_scores
 from relmo.text.vocab import Vocabulary
 from tests.tasks.classifier_helpers import (
     DEV,

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_model import ClassifierNetwork
+from relmo.tasks.network import ClassifierNetwork
 from relmo.text.vocab import Vocabulary
 from tests.tasks.classifier_helpers import LABELS, config
 from tests.tasks.helpers import elmo

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
+from relmo.tasks.network import TaggerNetwork
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.text.vocab import Vocabulary
 from tests.tasks.helpers import config, elmo
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from relmo.config import BiLMConfig
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError
 from relmo.formats.checkpoint import parameter_shapes
-from relmo.model import Elmo
 from relmo.tasks import layer_cache
 from relmo.tasks.layer_cache import CacheProgress, ComputedLayers, StoredLayers, stored
 from relmo.text.vocab import SPECIALS, Vocabulary

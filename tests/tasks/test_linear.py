@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from relmo.errors import InputError
-from relmo.tasks.linear import LinearProbe
+from relmo.tasks.probe import LinearProbe
 
 
 def clouds(n: int = 300, n_classes: int = 4, dim: int = 6) -> tuple[np.ndarray, np.ndarray]:

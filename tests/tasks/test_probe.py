@@ -3,9 +3,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from relmo.data.senses import Lexeme, SenseSentence, SenseWord
 from relmo.errors import InputError
 from relmo.tasks.probe import MostFrequentTag, _static, is_held_out, probe_senses, probe_tags
-from relmo.text.senses import Lexeme, SenseSentence, SenseWord
 from tests.helpers import tiny_elmo
 
 WORDS = [f"w{n}" for n in range(40)]

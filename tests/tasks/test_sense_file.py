@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from relmo.data.senses import SenseWord, lexeme_of
 from relmo.errors import FormatError, InputError
-from relmo.tasks import sense_file
+from relmo.tasks import senses
 from relmo.tasks.senses import SenseAverages, answers
-from relmo.text.senses import SenseWord, lexeme_of
 from tests.helpers import tiny_elmo
 
 KEYS = [f"play%1:0{n}:00::" for n in range(4)]
@@ -28,12 +28,12 @@ def uses(n: int, seed: int = 0) -> list[tuple[SenseWord, np.ndarray]]:
 def learned(tmp_path):
     averages = SenseAverages()
     averages.add(uses(30))
-    sense_file.save(averages, ELMO, tmp_path / "a.safetensors")
+    senses.save(averages, ELMO, tmp_path / "a.safetensors")
     return averages
 
 
 def test_what_was_saved_answers_as_what_was_learned_and_learns_on(learned, tmp_path):
-    read = sense_file.load(tmp_path / "a.safetensors", ELMO)
+    read = senses.load(tmp_path / "a.safetensors", ELMO)
     for averages in (learned, read):
         averages.add(uses(3, seed=2))
     asked = uses(50, seed=1)
@@ -42,7 +42,7 @@ def test_what_was_saved_answers_as_what_was_learned_and_learns_on(learned, tmp_p
 
 def test_averages_of_another_model_are_refused(learned, tmp_path):
     with pytest.raises(InputError, match=r"a.safetensors: average vectors of another model"):
-        sense_file.load(tmp_path / "a.safetensors", tiny_elmo(1))
+        senses.load(tmp_path / "a.safetensors", tiny_elmo(1))
 
 
 def rewrite(path, sums=None, **metadata):
@@ -68,18 +68,18 @@ GOOD = {"format": "relmo senses 1", "keys": json.dumps(KEYS), "counts": "[]"}
 )
 def test_a_damaged_file_is_an_error_that_names_it(change, expected, learned, tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
-    monkeypatch.setattr(sense_file, "parameters_sha256", lambda _: "same")
+    monkeypatch.setattr(senses, "parameters_sha256", lambda _: "same")
     rewrite(path, **{**GOOD, "model": "same", **change})
     with pytest.raises((FormatError, InputError), match=f"a.safetensors: .*{expected}"):
-        sense_file.load(path, ELMO)
+        senses.load(path, ELMO)
 
 
 def test_truncated_missing_and_empty(learned, tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(FormatError, match="cannot be read as safetensors"):
-        sense_file.load(path, ELMO)
+        senses.load(path, ELMO)
     with pytest.raises(InputError, match="no such file"):
-        sense_file.load(tmp_path / "no", ELMO)
+        senses.load(tmp_path / "no", ELMO)
     with pytest.raises(InputError, match="no sense has been seen"):
-        sense_file.save(SenseAverages(), ELMO, path)
+        senses.save(SenseAverages(), ELMO, path)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from relmo.data.senses import Lexeme, SenseSentence, SenseWord, lexeme_of
 from relmo.tasks.senses import (
     SenseAverages,
     SenseScore,
@@ -12,7 +13,6 @@ from relmo.tasks.senses import (
     scores,
     word_vectors,
 )
-from relmo.text.senses import Lexeme, SenseSentence, SenseWord, lexeme_of
 from tests.helpers import tiny_elmo
 
 KEYS = [f"play%1:0{n}:00::" for n in range(4)]

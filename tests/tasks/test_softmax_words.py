@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, FormatError
-from relmo.model import Elmo
-from relmo.tasks.softmax_words import elmo_sha256, softmax_rows
+from relmo.tasks.inputs import elmo_sha256, softmax_rows
 from relmo.tasks.tagger import Tagger
 from tests.helpers import tiny_elmo
 from tests.tasks import helpers

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from relmo.elmo.model import BOX, load
 from relmo.errors import ConfigError, FormatError, InputError
-from relmo.model import BOX, load
-from relmo.tasks.evaluation import evaluate
+from relmo.tasks.inputs import allowed_steps
+from relmo.tasks.network import TaggerNetwork
+from relmo.tasks.scores import evaluate
 from relmo.tasks.tagger import SHIPPED, TaggedTokens, Tagger
-from relmo.tasks.tagger_data import allowed_steps
-from relmo.tasks.tagger_model import TaggerNetwork
 from tests.helpers import tiny_elmo
 from tests.tasks.helpers import DEV, config, elmo, sentence
 

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from relmo.data.spans import convert
+from relmo.data.tagged import TaggedSentence
 from relmo.errors import ConfigError, InputError, TrainingError
-from relmo.tasks.own_words import word_vectors
+from relmo.tasks.config import TaggerConfig, TaggerTraining
+from relmo.tasks.inputs import epoch_batches, word_vectors
+from relmo.tasks.network import TaggerNetwork
 from relmo.tasks.tagger import TaggedTokens, Tagger
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_data import epoch_batches
-from relmo.tasks.tagger_model import TaggerNetwork
 from relmo.tasks.tagger_run import TaggerData, TaggingRun
-from relmo.text.spans import convert
-from relmo.text.tagged import TaggedSentence
 from relmo.text.vocab import Vocabulary
 from relmo.train.folder import RunFolder
 from tests.helpers import tiny_elmo

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relmo.errors import InputError
-from relmo.text.batching import in_order, length_batches, pack, pack_rows, window
+from relmo.nn.packing import pack, pack_rows
+from relmo.text.batching import in_order, length_batches, window
 
 some_lengths = st.lists(st.integers(0, 30))
 falling = st.lists(st.integers(1, 12)).map(lambda sizes: sorted(sizes, reverse=True))

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relmo.text.sentences import offsets, with_texts
-from relmo.text.tokenizers import by_name
+from relmo.text.tokenizers import by_name, offsets, with_texts
 
 
 @given(st.text())

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relmo.data.corpora import Corpus
 from relmo.errors import InputError, MissingExtraError
-from relmo.text.corpora import Corpus
 from relmo.text.tokenizers import by_name, name_of
 
 LINE = "Don't give Mr. Smith's  dog <b> & 3.5% of it, (please)."

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from relmo.data.corpora import Corpus
 from relmo.errors import FormatError, InputError
-from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
-from relmo.train import shuffled
+from relmo.train import batches
 from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches, sentence_batch
 from tests.train.helpers import (
     VOCAB,
@@ -96,7 +96,7 @@ def test_a_vocabulary_without_a_special_word_is_an_error(missing: str):
 def test_every_sentence_of_an_epoch_is_given_once_within_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffer_lines: int, pool: int
 ):
-    monkeypatch.setattr(shuffled, "_BUFFER_LINES", buffer_lines)
+    monkeypatch.setattr(batches, "_BUFFER_LINES", buffer_lines)
     corpus, sentences = corpus_of(tmp_path)
     vocab = Vocabulary.build(sentences)
     given = SentenceBatches(corpus, Encoder(vocab, 10), 20, pool, seed=3)
@@ -192,7 +192,7 @@ def starts(rows: list[Row], begin: str) -> list[str]:
 def test_streams_give_each_sentence_as_often_as_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(shuffled, "_BUFFER_LINES", 7)
+    monkeypatch.setattr(batches, "_BUFFER_LINES", 7)
     corpus, sentences = corpus_of(tmp_path)
     given = source("stream", corpus, tokens=1, steps=1)  # one row
     for rows, begin in zip(streams(given, 700), ("<S>", "</S>"), strict=True):
@@ -269,7 +269,7 @@ def test_the_seed_decides_everything(tmp_path: Path, mode: str):
 def test_a_position_continues_with_the_very_next_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, buffer_lines: int
 ):
-    monkeypatch.setattr(shuffled, "_BUFFER_LINES", buffer_lines)
+    monkeypatch.setattr(batches, "_BUFFER_LINES", buffer_lines)
     corpus = corpus_of(tmp_path, 12)[0]
     given = source(mode, corpus)
     positions, following = [], []
@@ -299,7 +299,7 @@ def test_a_corpus_with_no_usable_line_is_an_error(tmp_path: Path, mode: str, tex
 def test_a_corpus_that_became_blank_after_a_position_ends_in_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ):
-    monkeypatch.setattr(shuffled, "_BUFFER_LINES", 1)
+    monkeypatch.setattr(batches, "_BUFFER_LINES", 1)
     path = write(tmp_path / "a.txt", [["w1"], ["w2"]])
     given = source(mode, Corpus(path), tokens=5)
     while '"line": 1' not in json.dumps(given.position()):  # within an epoch

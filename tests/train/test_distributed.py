@@ -12,7 +12,7 @@ import torch
 
 from relmo.errors import ConfigError
 from relmo.formats import relmo_format
-from relmo.train import distributed, loop, shuffled
+from relmo.train import batches, distributed, loop
 from relmo.train.config import TrainConfig
 from tests.train.helpers import (
     Corpora,
@@ -74,7 +74,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Launched:
         pytest.skip("torch was built without torch.distributed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
-        patch.setattr(shuffled, "_BUFFER_LINES", 8)
+        patch.setattr(batches, "_BUFFER_LINES", 8)
         patch.setattr(loop, "_RECORD_EVERY", 2)
         return Launched(tmp_path_factory.mktemp("launched"))
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from relmo.config import BiLMConfig, LexiconConfig
+from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint, parameter_shapes
-from relmo.model import Elmo
 from relmo.text.vocab import Vocabulary
 from relmo.train.config import TrainConfig
 from relmo.train.finetune import Tuned, finetune

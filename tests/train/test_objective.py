@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
+from relmo.data.corpora import Corpus
 from relmo.nn.bilm import BiLMState
-from relmo.text.corpora import Corpus
 from relmo.train import objective
 from relmo.train.batches import Encoder, LMBatch, StreamBatches, sentence_batch
 from relmo.train.objective import CandidateSampler, LanguageModel

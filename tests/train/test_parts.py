@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from relmo.data.corpora import Corpus
 from relmo.errors import InputError
-from relmo.text.corpora import Corpus
-from relmo.train import shuffled
+from relmo.train import batches
+from relmo.train.batches import ShuffledLines
 from relmo.train.distributed import ALONE
 from relmo.train.parts import Part
 from relmo.train.run import TrainingRun
-from relmo.train.shuffled import ShuffledLines
 from tests.train.helpers import (
     HELD_OUT,
     VOCAB,
@@ -88,7 +88,7 @@ def test_a_resumed_run_of_several_parts_is_the_uninterrupted_one(
 def test_each_line_is_read_once_an_epoch_over_all_parts(
     corpora: Corpora, monkeypatch: pytest.MonkeyPatch, n_parts: int
 ):
-    monkeypatch.setattr(shuffled, "_BUFFER_LINES", 1000)  # an epoch is a buffer
+    monkeypatch.setattr(batches, "_BUFFER_LINES", 1000)  # an epoch is a buffer
     sources = [
         ShuffledLines(Corpus(corpora.files).shard(number, n_parts), number, 2**62)
         for number in range(n_parts)

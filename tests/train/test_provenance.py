@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from relmo.errors import InputError
-from relmo.train import provenance
-from relmo.train.provenance import checksums, git_revision
+from relmo.train import description
+from relmo.train.description import checksums, git_revision
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -57,7 +57,7 @@ def test_a_git_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Monkey
     program.write_text("#!/bin/sh\nexec sleep 30\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    monkeypatch.setattr(provenance, "_GIT_SECONDS", 0.05)
+    monkeypatch.setattr(description, "_GIT_SECONDS", 0.05)
     assert git_revision(tmp_path) is None
 
 

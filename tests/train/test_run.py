@@ -20,9 +20,9 @@ import torch
 
 from relmo import _files
 from relmo.config import BiLMConfig, CharCNNConfig
+from relmo.data.corpora import Corpus
 from relmo.errors import ConfigError, InputError
 from relmo.formats import relmo_format
-from relmo.text.corpora import Corpus
 from relmo.text.vocab import Vocabulary
 from relmo.train.config import TrainConfig
 from relmo.train.loop import Progress

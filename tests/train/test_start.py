@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from relmo.data.corpora import Corpus
+from relmo.elmo.language_model import NextWords
+from relmo.elmo.model import load
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.model import load
-from relmo.nn.adaptive import cutoffs_of
-from relmo.predictions import NextWords
-from relmo.text.corpora import Corpus
+from relmo.nn.softmax import cutoffs_of
 from relmo.train.evaluate import text_perplexity
 from relmo.train.finetune import finetune
-from relmo.train.start import is_tied
+from relmo.train.objective import is_tied
 from tests.formats.helpers import assert_same
 from tests.helpers import relmo
 from tests.train.helpers import HELD_OUT, VOCAB, WORD_MODEL, WORDS, Corpora, config, metrics

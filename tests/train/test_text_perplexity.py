@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from relmo.elmo.language_model import NextWords
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError
-from relmo.model import Elmo
-from relmo.predictions import NextWords
 from relmo.text.vocab import SPECIALS
 from relmo.train.batches import Encoder
 from relmo.train.evaluate import perplexity, text_perplexity

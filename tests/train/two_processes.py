@@ -15,7 +15,7 @@ import torch
 
 from relmo.cli import main
 from relmo.errors import RelmoError
-from relmo.train import loop, shuffled
+from relmo.train import batches, loop
 from relmo.train.config import TrainConfig
 from relmo.train.loop import Progress
 from relmo.train.run import train
@@ -61,6 +61,6 @@ def run_all() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    shuffled._BUFFER_LINES, loop._RECORD_EVERY = 8, 2
+    batches._BUFFER_LINES, loop._RECORD_EVERY = 8, 2
     os.fsync = lambda _: None
     run_all()

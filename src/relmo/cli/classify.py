@@ -13,8 +13,8 @@ from relmo.cli import corpus, runs, tagged, tasks
 from relmo.cli import given as models
 
 if TYPE_CHECKING:
-    from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
-    from relmo.text.labelled import LabelledSentence
+    from relmo.data.labelled import LabelledSentence
+    from relmo.tasks.config import ClassifierConfig, ClassifierTraining
 
 __all__ = ["classify"]
 
@@ -115,7 +115,7 @@ def train(  # noqa: PLR0913 - each is a flag
     """
     given = dict(locals())
 
-    from relmo.text.labelled import read_labelled
+    from relmo.data.labelled import read_labelled
 
     tasks.check_apart(train=train, dev=dev, test=test)
     given["word_dim"] = tasks.WORD_DIM if word_dim is None else word_dim
@@ -149,7 +149,7 @@ def _layout(
 def _settings(
     given: dict[str, Any], examples: "list[LabelledSentence]"
 ) -> "tuple[ClassifierConfig, ClassifierTraining]":
-    from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
+    from relmo.tasks.config import ClassifierConfig, ClassifierTraining
 
     given = {**given, "pairs": any(example.second is not None for example in examples)}
     config, training = (
@@ -167,9 +167,9 @@ def _train(
     out: Path,
 ) -> list[float]:
     """One run; the accuracy of the development data, and of the test data where there are such."""
-    from relmo.tasks.class_scores import label_scores
     from relmo.tasks.classifier import Classifier
     from relmo.tasks.classifier_run import ClassifierData, train_classifier
+    from relmo.tasks.scores import label_scores
 
     train, dev, test = parts
     assert train is not None
@@ -216,9 +216,9 @@ def evaluate(  # noqa: PLR0913 - each is a flag
 
     Accuracy, macro-F1 (the mean of the labels' F1), each label's scores, and the confusion.
     """
-    from relmo.tasks.class_scores import label_scores
+    from relmo.data.labelled import read_labelled
     from relmo.tasks.classifier import Classifier
-    from relmo.text.labelled import read_labelled
+    from relmo.tasks.scores import label_scores
 
     layout = _layout(format, text_columns, tokenizer, encoding)
     sentences = read_labelled(file, label_column=tagged.column(label_column), **layout)
@@ -255,9 +255,9 @@ def predict(
     device: runs.Device = "cpu",
 ) -> None:
     """Print the label of each sentence or pair of FILE, a line each, and after a tab how sure."""
+    from relmo.data.labelled import read_labelled
     from relmo.tasks.classifier import Classifier
     from relmo.tasks.classifier_data import check_pairs
-    from relmo.text.labelled import read_labelled
 
     layout = _layout(format, text_columns, tokenizer, encoding)
     sentences = read_labelled(file, label_column=None, **layout)

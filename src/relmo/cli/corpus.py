@@ -12,7 +12,7 @@ from relmo.cli import given
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
-    from relmo.text.corpora import Corpus
+    from relmo.data.corpora import Corpus
 
 __all__ = ["Field", "Files", "Tokenizer", "check_apart", "read"]
 
@@ -42,7 +42,7 @@ Tokenizer = Annotated[
 
 def read(files: Sequence[Path], field: str, tokenizer: str) -> "Corpus":
     """The corpus."""
-    from relmo.text.corpora import Corpus
+    from relmo.data.corpora import Corpus
     from relmo.text.tokenizers import by_name
 
     return Corpus([_here(place) for place in files], field=field, tokenize=by_name(tokenizer))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from relmo.model import Elmo
+    from relmo.elmo.model import Elmo
 
 __all__ = ["embed"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from relmo.elmo.model import Elmo
     from relmo.formats.checkpoint import Checkpoint
     from relmo.hub import Progress
-    from relmo.model import Elmo
 
 __all__ = ["HELP", "find", "load", "read"]
 

@@ -108,8 +108,8 @@ def induce(  # noqa: PLR0913 - each is a flag
 
 def _known(path: Path, word: str, forms: list[str] | None) -> "tuple[Use, ...]":
     """The uses in a file of senses and sentences."""
+    from relmo._read import lines
     from relmo.explore.sense_map import find_uses
-    from relmo.text.corpora import lines
 
     labels, sentences = [], []
     for number, line in enumerate(lines(path), start=1):

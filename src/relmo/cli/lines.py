@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from relmo import _read
 from relmo.errors import InputError
-from relmo.text import corpora
 
 __all__ = ["Line", "check", "count", "read", "stdin"]
 
@@ -58,7 +58,7 @@ def read(arguments: Sequence[str]) -> Iterator[Line]:
         if argument == "-":
             source, lines = "standard input", stdin()
         elif _is_file(argument):
-            source, lines = argument, corpora.lines(argument)
+            source, lines = argument, _read.lines(argument)
         else:
             source, lines = "argument", iter(_checked(argument).split("\n"))
         for number, line in enumerate(lines, start=1):
@@ -74,7 +74,7 @@ def count(arguments: Sequence[str]) -> int | None:
         if not _is_file(argument):
             n_lines += argument.count("\n") + 1
         elif Path(argument).is_file():
-            n_lines += sum(1 for _ in corpora.lines(argument))
+            n_lines += sum(1 for _ in _read.lines(argument))
         else:  # a named pipe, which can be read once
             return None
     return n_lines
@@ -107,11 +107,11 @@ def stdin() -> Iterator[str]:
     """
     stream = sys.stdin.buffer
     number = 0
-    while line := stream.readline(corpora.MAX_LINE_BYTES + 1):
+    while line := stream.readline(_read.MAX_LINE_BYTES + 1):
         number += 1
-        if len(line) > corpora.MAX_LINE_BYTES:
+        if len(line) > _read.MAX_LINE_BYTES:
             raise InputError(
-                f"standard input: line {number}: longer than {corpora.MAX_LINE_BYTES} bytes"
+                f"standard input: line {number}: longer than {_read.MAX_LINE_BYTES} bytes"
             )
         try:
             yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")

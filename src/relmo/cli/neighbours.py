@@ -14,9 +14,9 @@ from relmo.cli.words import some
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
+    from relmo.elmo.model import Elmo
     from relmo.explore.neighbours import Neighbour, Neighbours, Word
     from relmo.explore.sense_map import Use
-    from relmo.model import Elmo
 
 __all__ = ["CorpusFiles", "Exact", "Forms", "listed", "neighbours"]
 
@@ -121,8 +121,8 @@ def listed(forms: str | None) -> list[str] | None:
 
 def _nearest_words(elmo: "Elmo", use: "Use", n: int, static: Path | None) -> "list[Word]":
     """Among the words of the model's vocabulary; none where it has none."""
+    from relmo.data import word_vectors
     from relmo.explore.neighbours import nearest_words, token_vectors
-    from relmo.text import word_vectors
     from relmo.text.vocab import SPECIALS
 
     known = elmo.vocab.words[:_MOST_WORDS] if elmo.vocab is not None else ()

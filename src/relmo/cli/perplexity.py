@@ -11,8 +11,8 @@ from relmo.cli.surprisal import CONTEXT_HELP, Context
 from relmo.cli.words import some
 
 if TYPE_CHECKING:
-    from relmo.model import CheckpointInfo
-    from relmo.predictions import NextWords
+    from relmo.elmo.language_model import NextWords
+    from relmo.elmo.model import CheckpointInfo
     from relmo.train.evaluate import TextPerplexity
 
 __all__ = ["perplexity"]
@@ -56,7 +56,7 @@ def perplexity(
     """
     lines.check(texts)
 
-    from relmo.predictions import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import NextWords  # torch takes a second to import
     from relmo.train.evaluate import text_perplexity
 
     elmo = given.load(model)

@@ -15,7 +15,7 @@ from relmo.cli.words import some
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
-    from relmo.model import Elmo
+    from relmo.elmo.model import Elmo
     from relmo.tasks.probe import Probe
 
 __all__ = ["probe"]
@@ -136,8 +136,8 @@ def _data_folder() -> Path:
 
 
 def _of_tags(elmo: "Elmo", train_path: Path, test_path: Path, static: Path | None) -> "Probe":
+    from relmo.data import tagged, word_vectors
     from relmo.tasks.probe import probe_tags
-    from relmo.text import tagged, word_vectors
 
     train, test = (
         [(list(s.tokens), list(s.tags)) for s in tagged.read_tagged(path)]
@@ -157,8 +157,8 @@ def _of_tags(elmo: "Elmo", train_path: Path, test_path: Path, static: Path | Non
 def _of_senses(
     elmo: "Elmo", corpus: Path, tests: Sequence[Path], wordnet_folder: Path | None, seed: int
 ) -> "list[Probe]":
+    from relmo.data import senses, wordnet
     from relmo.tasks.probe import probe_senses
-    from relmo.text import senses, wordnet
 
     return probe_senses(
         elmo,

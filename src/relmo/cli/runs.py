@@ -10,7 +10,7 @@ import typer
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
-    from relmo.text.corpora import Corpus
+    from relmo.data.corpora import Corpus
     from relmo.text.vocab import Vocabulary
 
 __all__ = [

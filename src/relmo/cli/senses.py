@@ -16,9 +16,9 @@ from relmo.cli.words import some
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
-    from relmo.model import Elmo
+    from relmo.data.senses import Lexeme, SenseSentence
+    from relmo.elmo.model import Elmo
     from relmo.tasks.senses import Answers, SenseAverages, SenseScore
-    from relmo.text.senses import Lexeme, SenseSentence
 
 __all__ = ["senses"]
 
@@ -163,8 +163,8 @@ def score(
     Of several right keys any will do; of several answers each counts its share. What has no answer
     costs recall; answers to words that GOLD does not have do not count.
     """
+    from relmo.data.senses import read_keys
     from relmo.tasks.senses import score_of_keys  # torch takes a second to import
-    from relmo.text.senses import read_keys
 
     found = score_of_keys(read_keys(gold), read_keys(answers))
     if not found.n_answered:
@@ -206,7 +206,7 @@ def _layer_names(n_layers: int) -> list[str]:
 
 
 def _read(path: Path) -> "Iterator[SenseSentence]":
-    from relmo.text import senses as files
+    from relmo.data import senses as files
 
     if not path.name.endswith(".data.xml"):
         raise InputError(f"{path}: expected a file NAME.data.xml")
@@ -216,10 +216,10 @@ def _read(path: Path) -> "Iterator[SenseSentence]":
 def _averages(
     learn: Path, elmo: "Elmo", wordnet_folder: Path | None, save: Path | None
 ) -> "SenseAverages":
-    from relmo.tasks import sense_file
+    from relmo.data import senses as files
+    from relmo.data import wordnet
+    from relmo.tasks import senses as sense_file
     from relmo.tasks.senses import SenseAverages, word_vectors
-    from relmo.text import senses as files
-    from relmo.text import wordnet
 
     dictionary: Mapping[Lexeme, Sequence[str]] | None = None
     if wordnet_folder is not None:

@@ -10,7 +10,7 @@ from relmo.cli import given, lines
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
-    from relmo.predictions import Substitutes
+    from relmo.elmo.language_model import Substitutes
 
 __all__ = ["substitutes"]
 
@@ -38,7 +38,7 @@ def substitutes(
     """
     lines.check(sentences)
 
-    from relmo.predictions import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import NextWords  # torch takes a second to import
 
     words = NextWords(given.load(model))
     given_lines = (line.text for line in lines.read(sentences) if line.text)

@@ -17,7 +17,7 @@ from relmo.cli.words import in_bytes, some
 from relmo.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from relmo.predictions import NextWords, Surprisal
+    from relmo.elmo.language_model import NextWords, Surprisal
 
 __all__ = ["CONTEXT_HELP", "Context", "surprisal"]
 
@@ -90,7 +90,7 @@ def surprisal(
     if not output.name.lower().endswith(_SUFFIXES):
         raise InputError(f"{output}: the name must end in {', '.join(_SUFFIXES)}")
 
-    from relmo.predictions import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import NextWords  # torch takes a second to import
 
     words = NextWords(given.load(model))
     n_lines = n_tokens = 0

@@ -17,10 +17,10 @@ from relmo.cli import runs, tagged, tasks
 from relmo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from relmo.tasks.evaluation import Scores
+    from relmo.data.tagged import TaggedSentence
+    from relmo.tasks.config import TaggerConfig, TaggerTraining
+    from relmo.tasks.scores import Scores
     from relmo.tasks.tagger import TaggedTokens, Tagger
-    from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
-    from relmo.text.tagged import TaggedSentence
 
 __all__ = ["tag"]
 
@@ -102,7 +102,7 @@ def train(  # noqa: PLR0913 - each is a flag
     """
     given = dict(locals())
 
-    from relmo.text.tagged import read_tagged
+    from relmo.data.tagged import read_tagged
 
     tasks.check_apart(train=train, dev=dev, test=test)
     given["word_dim"] = tasks.WORD_DIM if word_dim is None else word_dim
@@ -150,7 +150,7 @@ def _train(
 
 
 def _settings(given: dict[str, Any]) -> "tuple[TaggerConfig, TaggerTraining]":
-    from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
+    from relmo.tasks.config import TaggerConfig, TaggerTraining
 
     config, training = (
         {field.name: given[field.name] for field in fields(kind)}
@@ -163,8 +163,8 @@ def _scores(
     tagger: "Tagger", sentences: "list[TaggedSentence]", n_errors: int = 0
 ) -> "tuple[Scores, list[str]]":
     """With the first of the sentences that are not right."""
-    from relmo.tasks.evaluation import errors, evaluate
-    from relmo.text.tagged import canonical_tags
+    from relmo.data.tagged import canonical_tags
+    from relmo.tasks.scores import errors, evaluate
 
     sentences, _ = canonical_tags(sentences, tagger.scheme)  # what is odd is said once
     predicted = tagger.tag(sentences)
@@ -203,8 +203,8 @@ def evaluate(  # noqa: PLR0913 - each is a flag
     They are counted as the conlleval script does, a span being right where its first and last token
     and its label are.
     """
+    from relmo.data.tagged import read_tagged
     from relmo.tasks.tagger import Tagger
-    from relmo.text.tagged import read_tagged
 
     sentences = read_tagged(file, **tagged.layout(format, token_column, tag_column, encoding))
     tagger = Tagger.load(folder, device=runs.device(device))
@@ -249,8 +249,8 @@ def predict(  # noqa: PLR0913 - each is a flag
     With --format text a file in UTF-8 may be of any length, and is tagged while it is read; a file
     that is given with --tokenizer is such a text.
     """
+    from relmo.data.tagged import read_tokens
     from relmo.tasks.tagger import Tagger
-    from relmo.text.tagged import read_tokens
     from relmo.text.tokenizers import by_name
 
     if tokenizer is not None and format not in (None, tagged.FileFormat.text):

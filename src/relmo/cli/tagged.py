@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from relmo import _read
 from relmo.cli import lines
 from relmo.errors import InputError
-from relmo.text import corpora
 
 __all__ = ["Encoding", "FileFormat", "Format", "Scheme", "TagColumn", "TagScheme", "TokenColumn",
            "Tokenizer", "column", "layout", "text"]  # fmt: skip
@@ -25,7 +25,7 @@ class FileFormat(StrEnum):
 
 
 class TagScheme(StrEnum):
-    """Of tags; see `relmo.text.spans`."""
+    """Of tags; see `relmo.data.spans`."""
 
     BIO = "BIO"
     IOB1 = "IOB1"
@@ -84,7 +84,7 @@ def column(name: str | None) -> int | str | None:
 def layout(
     format: FileFormat | None, token: str | None, tag: str | None, encoding: str | None
 ) -> dict[str, Any]:
-    """How files are laid out, as `relmo.text.tagged` takes it."""
+    """How files are laid out, as `relmo.data.tagged` takes it."""
     return {
         "format": None if format is None else format.value,
         "token_column": column(token),
@@ -100,7 +100,7 @@ def text(file: str) -> Iterator[str]:
         InputError: it cannot be read, or has no sentence.
     """
     is_empty = True
-    for line in lines.stdin() if file == "-" else corpora.lines(file):
+    for line in lines.stdin() if file == "-" else _read.lines(file):
         is_empty = is_empty and not line.strip()
         yield line
     if is_empty:

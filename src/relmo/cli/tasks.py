@@ -14,13 +14,13 @@ import typer
 from relmo.cli import given as models
 from relmo.cli import watch
 from relmo.cli.words import in_bytes, some
+from relmo.data.files import STDIN
 from relmo.errors import ConfigError
-from relmo.tasks.settings import TokenConfig
-from relmo.text.sources import STDIN
+from relmo.tasks.config import TokenConfig
 
 if TYPE_CHECKING:
+    from relmo.tasks.inputs import WordVectors
     from relmo.tasks.layer_cache import CacheProgress
-    from relmo.tasks.own_words import WordVectors
     from relmo.train.loop import Result
 
 __all__ = [
@@ -238,7 +238,7 @@ def with_vectors(
     """
     if file is None:
         return config, None
-    from relmo.tasks.own_words import word_vectors
+    from relmo.tasks.inputs import word_vectors
 
     vectors = word_vectors(file, sentences, dim)
     return replace(config, word_dim=vectors[1].shape[1]), vectors

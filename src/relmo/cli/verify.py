@@ -37,9 +37,9 @@ def verify(
     with 4 digits; between machines the last may differ by one. And what is unusual, if no fault.
     """
     from relmo import hub
+    from relmo.elmo.model import Elmo
     from relmo.formats import detect
     from relmo.formats.verify import oddities, problems
-    from relmo.model import Elmo
 
     path = given.find(model)
     files = hub.verify(path)

@@ -17,7 +17,7 @@ from relmo.errors import InputError
 if TYPE_CHECKING:
     from collections import Counter
 
-    from relmo.text.corpora import Corpus
+    from relmo.data.corpora import Corpus
     from relmo.text.vocab import Vocabulary
 
 __all__ = ["vocab"]

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relmo.compat._allennlp_state import rename_bilm
+from relmo.elmo.model import Elmo, load
 from relmo.errors import ConfigError, InputError, ShapeError
-from relmo.model import Elmo, load, packed_index
+from relmo.nn import packing as batching
 from relmo.nn.bilm import BiLMState
 from relmo.nn.kernels import whole_rows
 from relmo.nn.lstm import LSTMState
+from relmo.nn.packing import packed_index
 from relmo.nn.precision import check_dtype, without_autocast
-from relmo.text import batching
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, EOW, N_CHARACTERS, PAD, CharSpace
 
 __all__ = ["MAX_CHARACTERS", "PackedLayers", "_ElmoBiLm", "batch_to_ids"]

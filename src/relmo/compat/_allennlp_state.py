@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from relmo.config import BiLMConfig
-from relmo.formats._allennlp_table import allennlp_table
+from relmo.formats._torch_tables import allennlp_table
 from relmo.text.chars import N_CHARACTERS
 
 __all__ = ["join_mixes", "rename_bilm"]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from relmo.elmo.model import Layers, load
 from relmo.errors import InputError
-from relmo.model import Layers, load
 
 __all__ = ["Embedder"]
 

@@ -31,11 +31,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from relmo.elmo.language_model import Expected, NextWords
+from relmo.elmo.model import Elmo, load
 from relmo.errors import InputError
-from relmo.model import Elmo, load
-from relmo.predictions import Expected, NextWords
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, UNK_TOKEN
-from relmo.text.sentences import Sentence
+from relmo.text.tokenizers import Sentence
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["ElmoModel"]

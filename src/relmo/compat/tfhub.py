@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from relmo import model
-from relmo.embedding import ElmoEmbedding, padded_batch
+from relmo.elmo import model
+from relmo.elmo.embedding import ElmoEmbedding, padded_batch
 from relmo.errors import ConfigError, InputError
-from relmo.nn.char_cnn import CharCNN
 from relmo.nn.mix import ScalarMix
 from relmo.nn.precision import without_autocast
+from relmo.nn.token_encoders import CharCNN
 
 __all__ = ["Module", "load"]
 

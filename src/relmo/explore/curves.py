@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relmo.errors import InputError
-from relmo.explore.box import Box
-from relmo.explore.page import Page, check_path
+from relmo.explore.page import Box, Page, check_path
 from relmo.train.folder import METRICS, RunFolder
 
 if TYPE_CHECKING:

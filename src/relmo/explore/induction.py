@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from relmo.elmo.language_model import NextWords, bracketed
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError, MissingExtraError
 from relmo.explore.sense_map import SenseMap, Use, inflections, of_vectors, silhouette, vectors_of
-from relmo.model import Elmo
-from relmo.predictions import NextWords, bracketed
 
 try:
     from sklearn.cluster import KMeans

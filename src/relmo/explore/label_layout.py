@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relmo.explore.box import Box
+from relmo.explore.page import Box
 
 __all__ = ["MAX_LABELS", "place"]
 

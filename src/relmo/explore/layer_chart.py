@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from relmo.explore.box import Box
-from relmo.explore.page import Page, check_path
+from relmo.explore.page import Box, Page, check_path
 
 __all__ = ["Panel", "draw"]
 

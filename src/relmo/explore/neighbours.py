@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from relmo.elmo.language_model import bracketed
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError
 from relmo.explore.sense_map import Embedder, Use
-from relmo.model import Elmo
-from relmo.predictions import bracketed
 
 __all__ = [
     "Neighbour",

@@ -9,16 +9,29 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from relmo._files import replacing_file
 from relmo.errors import InputError, MissingExtraError
-from relmo.explore.box import Box
+
+__all__ = ["SUFFIXES", "Box", "Page", "check_path"]
+
+
+class Box(NamedTuple):
+    """A rectangle."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def inside(self, margin: float) -> "Box":
+        """The rectangle without a margin on each side."""
+        return Box(self.left + margin, self.bottom + margin, self.right - margin, self.top - margin)
+
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["SUFFIXES", "Page", "check_path"]
 
 logger = logging.getLogger(__name__)
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relmo.explore.box import Box
 from relmo.explore.label_layout import place
 from relmo.explore.label_text import Run, label_lines
-from relmo.explore.page import Page, check_path, missing_glyphs_logged
+from relmo.explore.page import Box, Page, check_path, missing_glyphs_logged
 from relmo.explore.sense_map import LayerMap, SenseMap, Use
 
 __all__ = ["draw"]

@@ -23,10 +23,8 @@ from relmo._files import open_regular
 from relmo.config import BiLMConfig
 from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
-from relmo.formats._bilm_options import config_from_options, has_characters
-from relmo.formats._tf_bundle import Bundle
-from relmo.formats._tf_model import read_parameters, variable_names
-from relmo.formats._tf_table import is_table
+from relmo.formats._options import config_from_options, has_characters
+from relmo.formats._tensorflow import Bundle, is_table, read_parameters, variable_names
 from relmo.formats.checkpoint import Checkpoint
 from relmo.text.vocab import Vocabulary
 

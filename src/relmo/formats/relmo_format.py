@@ -29,12 +29,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from relmo._files import open_regular
+from relmo._files import model_folder, open_regular
 from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import _checks
-from relmo.formats._pieces import copied
-from relmo.formats._write import model_folder
+from relmo.formats._tensors import copied
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
 from relmo.text.lexicon import Lexicon
 

@@ -21,9 +21,8 @@ from pathlib import Path
 from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
 from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
-from relmo.formats._bilm_options import config_from_options, has_characters
-from relmo.formats._tf_bundle import Bundle
-from relmo.formats._tf_model import read_parameters, variable_names
+from relmo.formats._options import config_from_options, has_characters
+from relmo.formats._tensorflow import Bundle, read_parameters, variable_names
 from relmo.formats.checkpoint import Checkpoint, Shape
 
 __all__ = ["NAME", "read", "why_not"]

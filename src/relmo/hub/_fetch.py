@@ -13,9 +13,9 @@ from urllib.request import url2pathname
 
 from relmo._files import open_regular, replacing_file
 from relmo.errors import FormatError, InputError, MissingExtraError
-from relmo.hub import _cache, _catalogue, _remote
+from relmo.hub import _cache, _catalogue, _download
 from relmo.hub._catalogue import File, Model, Part
-from relmo.hub._transfer import Progress, download
+from relmo.hub._download import Progress, download
 
 __all__ = ["BOX", "MAX_BYTES", "fetch", "is_cached", "resolve", "verify"]
 
@@ -228,8 +228,8 @@ def _get_url(url: str, path: Path, progress: Progress | None, max_bytes: int) ->
     """The file of an address, or every file of its folder, which appears when it is whole."""
     if urlsplit(url).scheme not in ("http", "https"):
         try:
-            inside, state = _remote.children(url)
-        except _remote.TransientError as error:
+            inside, state = _download.children(url)
+        except _download.TransientError as error:
             raise InputError(f"{url}: {error}; try again later") from error
         if inside:
             _get_folder(inside, state, path, progress, max_bytes)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relmo.model import BOX, Elmo, load
+from relmo.elmo.model import BOX, Elmo, load
 
 __all__ = ["Model", "embed_rows", "shared", "width"]
 

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from relmo.embedding import padded_batch
+from relmo.elmo.embedding import padded_batch
+from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError, MissingExtraError
 from relmo.integrations._models import Model, shared
-from relmo.model import Elmo
 from relmo.nn.mix import ScalarMix
 
 _WANTED = "relmo.integrations.keras needs Keras on torch; set KERAS_BACKEND=torch before keras is "

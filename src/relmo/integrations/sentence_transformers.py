@@ -26,9 +26,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from relmo.elmo.model import Elmo, load
 from relmo.errors import FormatError, InputError, MissingExtraError
 from relmo.integrations._models import embed_rows, width
-from relmo.model import Elmo, load
 
 try:
     from sentence_transformers.base.modules.input_module import InputModule

@@ -12,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError, MissingExtraError
 from relmo.integrations._models import embed_rows, shared, width
-from relmo.model import Elmo
 
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin

@@ -13,14 +13,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from relmo.data.labelled import LabelledSentence, split
 from relmo.errors import InputError, MissingExtraError
 from relmo.integrations._models import shared
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
 from relmo.tasks.classifier_run import ClassifierData, train_classifier
-from relmo.text.labelled import LabelledSentence
-from relmo.text.sentences import tokenised
-from relmo.text.splits import split
+from relmo.tasks.config import ClassifierConfig, ClassifierTraining
+from relmo.text.tokenizers import tokenised
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin

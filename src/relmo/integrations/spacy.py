@@ -26,10 +26,10 @@ from typing import Any, no_type_check
 import numpy as np
 import numpy.typing as npt
 
+from relmo.elmo.model import Elmo
 from relmo.errors import MissingExtraError
 from relmo.integrations._models import embed_rows, shared, width
 from relmo.integrations._spacy_component import Component, sentence_rows
-from relmo.model import Elmo
 
 try:
     from spacy.language import Language

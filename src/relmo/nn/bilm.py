@@ -1,6 +1,6 @@
 """The bidirectional language model, whole (Peters et al. 2018, section 3.1)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,37 +11,12 @@ from torch.overrides import TorchFunctionMode
 
 from relmo.config import BiLMConfig
 from relmo.errors import ShapeError
-from relmo.nn.char_cnn import token_encoder
-from relmo.nn.dropout import PackedDropout
-from relmo.nn.lstm import LSTMLayer, LSTMStack, LSTMState
+from relmo.nn.lstm import LSTMLayer, LSTMStack, LSTMState, PackedDropout
+from relmo.nn.packing import PackedIndex
 from relmo.nn.precision import check_dtype
+from relmo.nn.token_encoders import token_encoder
 
-__all__ = ["BiLM", "BiLMOutput", "BiLMState", "PackedIndex", "unfilled", "without_memory"]
-
-
-@dataclass(frozen=True)
-class PackedIndex:
-    """How a batch of sentences is laid out for the LSTMs.
-
-    N positions together; a sentence's tokens include its begin and end marks. Positions count
-    through the sentences one after another ("flat"). A row is a sentence or several end to end.
-
-    Args:
-        batch_sizes: rows still alive at each step, non-increasing.
-        forward: flat position of each packed position, reading forwards, (N,).
-        backward: the same, each sentence read from its end, (N,).
-        unpack_forward: packed position of each flat position, (N,).
-        unpack_backward: the same for the backward order, (N,).
-        keep: (N, 1) in packed order, 0 where a sentence follows another in its row and starts
-            from a zero state, else 1; None: each row is one sentence.
-    """
-
-    batch_sizes: Sequence[int]
-    forward: Tensor
-    backward: Tensor
-    unpack_forward: Tensor
-    unpack_backward: Tensor
-    keep: Tensor | None = None
+__all__ = ["BiLM", "BiLMOutput", "BiLMState", "unfilled", "without_memory"]
 
 
 @dataclass(frozen=True)

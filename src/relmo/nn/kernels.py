@@ -9,7 +9,7 @@ sequences, so no padding is ever computed. All kernels compute (Peters et al. 20
     h = clip((sigmoid(o) * tanh(c)) @ W_proj)
 
 `plain` is the definition and differentiable by autograd. `inference` works in place on repacked
-weights. `relmo.nn.backprop.training` is one autograd function, its backward pass written out.
+weights. `relmo.nn.lstm_autograd.training` is one autograd function, its backward pass written out.
 
 The fast kernels take tanh(x) as 2 sigmoid(2x) - 1: torch's float32 sigmoid runs several times
 faster than its tanh on some processors, and doubling is exact, so it is folded into the weights.

@@ -4,7 +4,7 @@
     for found in classifier.predict(["a gorgeous , witty film ."]):
         print(found.label, found.score)
 
-See `relmo.tasks.classifier_model` for the network, and `relmo.tasks.classifier_run` for its
+See `relmo.tasks.network` for the network, and `relmo.tasks.classifier_run` for its
 training.
 """
 
@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from relmo._files import model_folder
+from relmo.data.labelled import LabelledSentence
+from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
-from relmo.formats._write import model_folder
-from relmo.model import Elmo
-from relmo.tasks import classifier_files, task_files
-from relmo.tasks.classifier_config import ClassifierConfig
+from relmo.tasks import classifier_files
+from relmo.tasks import folder as task_files
 from relmo.tasks.classifier_data import (
     PairEncoder,
     check_pairs,
@@ -31,12 +32,12 @@ from relmo.tasks.classifier_data import (
     probabilities,
 )
 from relmo.tasks.classifier_files import ClassifierFiles
-from relmo.tasks.classifier_model import ClassifierNetwork
+from relmo.tasks.config import ClassifierConfig
+from relmo.tasks.folder import HERE, ElmoReference, referred_elmo, trained_folder
+from relmo.tasks.inputs import Encoder
 from relmo.tasks.layer_cache import ComputedLayers
-from relmo.tasks.tagger_data import Encoder
-from relmo.tasks.task_files import HERE, ElmoReference, referred_elmo, trained_folder
-from relmo.text.labelled import LabelledSentence
-from relmo.text.sentences import Sentence, tokenised
+from relmo.tasks.network import ClassifierNetwork
+from relmo.text.tokenizers import Sentence, tokenised
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["Classified", "Classifier"]

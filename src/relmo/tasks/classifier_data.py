@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from relmo.data.labelled import LabelledSentence
 from relmo.errors import InputError
 from relmo.nn.precision import without_autocast
-from relmo.tasks.classifier_model import ClassifierInputs, ClassifierNetwork
-from relmo.tasks.tagger_data import Encoder
+from relmo.tasks.inputs import Encoder
+from relmo.tasks.network import ClassifierInputs, ClassifierNetwork
 from relmo.text import batching
-from relmo.text.labelled import LabelledSentence
 
 __all__ = ["PairEncoder", "check_pairs", "in_one_list", "label_ids", "probabilities"]
 

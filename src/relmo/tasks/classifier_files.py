@@ -19,10 +19,9 @@ from relmo.errors import ConfigError, InputError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import without_memory
-from relmo.tasks import task_files
-from relmo.tasks.classifier_config import ClassifierConfig
-from relmo.tasks.classifier_model import ClassifierNetwork
-from relmo.tasks.task_files import (
+from relmo.tasks import folder as task_files
+from relmo.tasks.config import ClassifierConfig
+from relmo.tasks.folder import (
     CONFIG,
     ELMO,
     VOCAB,
@@ -33,6 +32,7 @@ from relmo.tasks.task_files import (
     read_object,
     read_words,
 )
+from relmo.tasks.network import ClassifierNetwork
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["MODEL", "NAME", "ClassifierFiles", "read", "why_not", "write"]

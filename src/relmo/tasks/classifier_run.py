@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relmo.data.labelled import LabelledSentence
+from relmo.elmo.model import Elmo
 from relmo.errors import FormatError, InputError
-from relmo.model import Elmo
 from relmo.tasks import classifier_files
-from relmo.tasks.class_scores import label_scores
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_config import ClassifierConfig, ClassifierTraining
 from relmo.tasks.classifier_data import (
     PairEncoder,
     check_pairs,
@@ -24,13 +23,13 @@ from relmo.tasks.classifier_data import (
     label_ids,
     probabilities,
 )
-from relmo.tasks.classifier_model import ClassifierNetwork
+from relmo.tasks.config import ClassifierConfig, ClassifierTraining
+from relmo.tasks.folder import HERE
+from relmo.tasks.inputs import Encoder, WordVectors, fill, own_words, vectors_sha256
 from relmo.tasks.layer_cache import CacheProgress
-from relmo.tasks.own_words import WordVectors, fill, own_words, vectors_sha256
-from relmo.tasks.tagger_data import Encoder
-from relmo.tasks.task_files import HERE
-from relmo.tasks.task_run import TaskRun
-from relmo.text.labelled import LabelledSentence
+from relmo.tasks.network import ClassifierNetwork
+from relmo.tasks.scores import label_scores
+from relmo.tasks.training import TaskRun
 from relmo.train.folder import RUN, RunFolder
 from relmo.train.loop import Progress, Result
 

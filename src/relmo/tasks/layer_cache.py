@@ -27,11 +27,11 @@ import torch
 from torch import Tensor
 
 from relmo._files import open_regular, remove_leftovers, replacing_file
-from relmo.embedding import padded_batch
+from relmo.elmo.embedding import padded_batch
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError
 from relmo.formats.verify import parameters_sha256
 from relmo.hub import home
-from relmo.model import Elmo
 
 __all__ = ["CacheProgress", "ComputedLayers", "LayerSource", "StoredLayers", "default_folder",
            "stored"]  # fmt: skip

@@ -4,7 +4,7 @@
     for sentence in tagger.predict(["John lives in New York ."]):
         print(sentence.spans)
 
-Peters et al. 2018, section 3.2: see `relmo.tasks.tagger_model` for the network, and
+Peters et al. 2018, section 3.2: see `relmo.tasks.network` for the network, and
 `relmo.tasks.tagger_run` for its training.
 """
 
@@ -17,21 +17,21 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
+from relmo._files import model_folder
+from relmo.data.spans import Scheme, spans
+from relmo.data.tag_reading import read_tags
+from relmo.data.tagged import TaggedSentence
+from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
-from relmo.formats._write import model_folder
-from relmo.model import Elmo
-from relmo.tasks import tagger_files, task_files
+from relmo.tasks import folder as task_files
+from relmo.tasks import tagger_files
+from relmo.tasks.config import TaggerConfig
+from relmo.tasks.folder import HERE, ElmoReference, referred_elmo, trained_folder
+from relmo.tasks.inputs import Encoder, allowed_steps, decoded, tag_ids
 from relmo.tasks.layer_cache import ComputedLayers
-from relmo.tasks.tagger_config import TaggerConfig
-from relmo.tasks.tagger_data import Encoder, allowed_steps, decoded, tag_ids
+from relmo.tasks.network import TaggerNetwork
 from relmo.tasks.tagger_files import TaggerFiles
-from relmo.tasks.tagger_model import TaggerNetwork
-from relmo.tasks.task_files import HERE, ElmoReference, referred_elmo, trained_folder
-from relmo.text.sentences import Offset, Sentence, offsets, with_texts
-from relmo.text.spans import Scheme, spans
-from relmo.text.tag_reading import read_tags
-from relmo.text.tagged import TaggedSentence
-from relmo.text.tokenizers import Tokenize
+from relmo.text.tokenizers import Offset, Sentence, Tokenize, offsets, with_texts
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["SHIPPED", "ScoredSpan", "TaggedTokens", "Tagger"]

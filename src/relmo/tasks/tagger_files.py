@@ -20,14 +20,14 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from relmo.data.spans import Scheme
 from relmo.errors import ConfigError, InputError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import without_memory
-from relmo.tasks import task_files
-from relmo.tasks.tagger_config import TaggerConfig
-from relmo.tasks.tagger_model import TaggerNetwork
-from relmo.tasks.task_files import (
+from relmo.tasks import folder as task_files
+from relmo.tasks.config import TaggerConfig
+from relmo.tasks.folder import (
     CONFIG,
     ELMO,
     VOCAB,
@@ -38,7 +38,7 @@ from relmo.tasks.task_files import (
     read_object,
     read_words,
 )
-from relmo.text.spans import Scheme
+from relmo.tasks.network import TaggerNetwork
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["MODEL", "NAME", "TaggerFiles", "read", "why_not", "write"]

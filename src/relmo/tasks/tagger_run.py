@@ -17,20 +17,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relmo.data.spans import Scheme
+from relmo.data.tagged import TaggedSentence, canonical_tags
+from relmo.elmo.model import Elmo
 from relmo.errors import FormatError, InputError
-from relmo.model import Elmo
 from relmo.tasks import tagger_files
-from relmo.tasks.evaluation import evaluate
+from relmo.tasks.config import TaggerConfig, TaggerTraining
+from relmo.tasks.folder import HERE
+from relmo.tasks.inputs import (
+    Encoder,
+    WordVectors,
+    decoded,
+    fill,
+    own_words,
+    tag_ids,
+    vectors_sha256,
+)
 from relmo.tasks.layer_cache import CacheProgress
-from relmo.tasks.own_words import WordVectors, fill, own_words, vectors_sha256
+from relmo.tasks.network import TaggerNetwork
+from relmo.tasks.scores import evaluate
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_data import Encoder, decoded, tag_ids
-from relmo.tasks.tagger_model import TaggerNetwork
-from relmo.tasks.task_files import HERE
-from relmo.tasks.task_run import TaskRun
-from relmo.text.spans import Scheme
-from relmo.text.tagged import TaggedSentence, canonical_tags
+from relmo.tasks.training import TaskRun
 from relmo.train.folder import RUN, RunFolder
 from relmo.train.loop import Progress, Result
 
@@ -54,7 +61,7 @@ class TaggerData:
     cache: Path | None = None
     """Folder for the layers of the frozen biLM; None: they are computed in each epoch."""
     scheme: Scheme | None = None
-    """Of the tags, see `relmo.text.spans`; spans in another one are written in it. None: found."""
+    """Of the tags, see `relmo.data.spans`; spans in another one are written in it. None: found."""
 
 
 def train_tagger(

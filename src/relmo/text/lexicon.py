@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from relmo._files import open_regular
+from relmo._read import PathLike
 from relmo.errors import ConfigError, FormatError, InputError
-from relmo.text.corpora import PathLike
 
 __all__ = ["BOS_WORD", "EOS_WORD", "OOV", "SPECIAL_CHARACTERS", "Lexicon", "LexiconReader",
            "read_dic"]  # fmt: skip

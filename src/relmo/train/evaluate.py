@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from relmo.elmo.language_model import Context, NextWords, Surprisal
 from relmo.errors import InputError
-from relmo.predictions import Context, NextWords, Surprisal
 from relmo.text import batching
 from relmo.text.chars import UNK_TOKEN
 from relmo.train.batches import Encoder, sentence_batch

@@ -13,18 +13,18 @@ from typing import Any
 
 import torch
 
+from relmo.data.corpora import Corpus
 from relmo.errors import ConfigError, InputError
 from relmo.formats.checkpoint import Checkpoint
-from relmo.nn.adaptive import cutoffs_of
-from relmo.text.corpora import Corpus
+from relmo.nn.softmax import cutoffs_of
 from relmo.text.vocab import Vocabulary
 from relmo.train.config import TrainConfig
 from relmo.train.distributed import is_first
 from relmo.train.evaluate import Perplexity
 from relmo.train.folder import BEST, LAST, RunFolder
 from relmo.train.loop import Progress, Result
+from relmo.train.objective import is_tied
 from relmo.train.run import Files, train, vocabulary
-from relmo.train.start import is_tied
 
 __all__ = ["Coverage", "Tuned", "check_start", "finetune", "has_words"]
 

@@ -1,5 +1,6 @@
 """The language-model objective: forward and backward next-word losses (section 3.1)."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,15 +10,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from relmo.config import BiLMConfig
-from relmo.nn.adaptive import AdaptiveSoftmax
+from relmo.data import word_vectors
+from relmo.errors import ConfigError, InputError
+from relmo.formats.checkpoint import Checkpoint
 from relmo.nn.bilm import BiLM, BiLMState
-from relmo.nn.char_cnn import WordEmbedding
-from relmo.nn.dropout import PackedDropout
-from relmo.nn.lstm import LSTMStack, LSTMState
-from relmo.nn.softmax import Candidates, Softmax, log_uniform_candidates
+from relmo.nn.lstm import LSTMStack, LSTMState, PackedDropout
+from relmo.nn.softmax import (
+    AdaptiveSoftmax,
+    Candidates,
+    Softmax,
+    cutoffs_of,
+    log_uniform_candidates,
+    restore,
+)
+from relmo.nn.token_encoders import WordEmbedding
+from relmo.text.vocab import Vocabulary
 from relmo.train.batches import LMBatch
 
-__all__ = ["LanguageModel"]
+__all__ = ["LanguageModel", "fill", "fill_words", "is_tied"]
 
 
 class LanguageModel(nn.Module):
@@ -168,3 +178,70 @@ class CandidateSampler:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
         self._generator.bit_generator.state = state
+
+
+_EMBEDDING = "token_encoder.embedding"
+_logger = logging.getLogger(__name__)
+
+
+def is_tied(checkpoint: Checkpoint) -> bool:
+    """Whether its softmax's weight and its word embedding are the same numbers."""
+    embedding, weight = checkpoint.tensors.get(_EMBEDDING), (checkpoint.softmax or {}).get("weight")
+    return embedding is not None and weight is not None and torch.equal(embedding, weight)
+
+
+@torch.no_grad()
+def fill(model: LanguageModel, checkpoint: Checkpoint) -> None:
+    """Take a checkpoint's parameters, and those of its softmax where it has one.
+
+    Raises:
+        ConfigError: its softmax is of another kind, or not tied where the model's is.
+    """
+    model.bilm.load_state_dict(checkpoint.tensors)
+    if checkpoint.softmax is None:
+        return
+    softmax, found = model.softmax, cutoffs_of(checkpoint.softmax)
+    expected = softmax.cutoffs if isinstance(softmax, AdaptiveSoftmax) else None
+    if found != expected:
+        raise ConfigError(
+            f"'{checkpoint.source}': has {_named(found)}, expected {_named(expected)} as --softmax "
+            "and --cutoffs say"
+        )
+    if model.is_tied and not is_tied(checkpoint):
+        raise ConfigError(
+            f"--tied: the softmax of '{checkpoint.source}' and its word embedding differ"
+        )
+    restore(softmax, checkpoint.softmax)
+
+
+def _named(cutoffs: tuple[int, ...] | None) -> str:
+    if cutoffs is None:
+        return "a softmax over all words"
+    return f"an adaptive softmax with cutoffs {','.join(map(str, cutoffs))}"
+
+
+@torch.no_grad()
+def fill_words(model: LanguageModel, path: str, vocab: Vocabulary) -> dict[str, Any]:
+    """Start the word embedding from a file; words that are not in it keep their random vectors.
+
+    All vectors of the file are multiplied by one number, so that theirs and the random ones are
+    of one size on average (root mean square): their directions and relative lengths stay.
+
+    Returns:
+        The file, how many of how many words were found, and the factor.
+
+    Raises:
+        InputError: the file cannot be read, has vectors of another width, or none of the words.
+    """
+    encoder = model.bilm.token_encoder
+    assert isinstance(encoder, WordEmbedding)  # TrainConfig sees to it
+    embedding = encoder.embedding
+    found = word_vectors.read(path, vocab.words, dim=embedding.shape[1])
+    if not found.n_found:
+        raise InputError(f"{path}: none of the {len(vocab)} words of the vocabulary is in it")
+    rows = torch.from_numpy(found.matrix[found.mask]).to(embedding.device)
+    size = float(rows.square().mean().sqrt())
+    factor = float(embedding.square().mean().sqrt()) / size if size else 1.0
+    embedding[torch.from_numpy(found.mask).to(embedding.device)] = rows * factor
+    _logger.info("%s: %d of %d words found", path, found.n_found, len(vocab))
+    return {"file": path, "found": found.n_found, "words": len(vocab), "factor": factor}

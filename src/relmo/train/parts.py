@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relmo.data.corpora import Corpus
 from relmo.nn.bilm import BiLMState
 from relmo.nn.lstm import LSTMState
-from relmo.text.corpora import Corpus
 from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches
 from relmo.train.config import TrainConfig
 from relmo.train.objective import CandidateSampler, LanguageModel
 
 __all__ = ["Part"]
 
-_PART = 4  # what random numbers are for; see `relmo.train.shuffled`
+_PART = 4  # what random numbers are for; see `relmo.train.batches`
 
 
 class Part:

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from relmo._read import PathLike
+from relmo.data.corpora import Corpus
 from relmo.errors import ConfigError, FormatError, InputError, TrainingError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.nn.adaptive import default_cutoffs
-from relmo.nn.softmax import stored
-from relmo.text.corpora import Corpus, PathLike
+from relmo.nn.softmax import default_cutoffs, stored
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import Encoder
 from relmo.train.config import TrainConfig
@@ -23,10 +23,9 @@ from relmo.train.distributed import Processes, joined, own_device
 from relmo.train.evaluate import Perplexity, perplexity, thinned
 from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
-from relmo.train.objective import LanguageModel
+from relmo.train.objective import LanguageModel, fill, fill_words
 from relmo.train.optimizers import OptimizerGroup, clip_gradient, learning_rate
 from relmo.train.parts import Part
-from relmo.train.start import fill, fill_words
 
 __all__ = ["LAST", "Files", "TrainingRun", "train", "vocabulary"]
 

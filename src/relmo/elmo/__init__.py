@@ -1,0 +1,1 @@
+"""The model with everything around it: the centre of the house."""

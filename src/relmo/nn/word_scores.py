@@ -1,0 +1,209 @@
+"""What a softmax says of all words, a block of rows and words at a time.
+
+A softmax comes as the tensors that a file holds: "weight" (words, dim) and "bias" (words,), or
+those of an adaptive one (`relmo.nn.softmax`). Either is a sequence of `Part`s here, each a product
+of some rows with some words, and all that is asked is asked of those.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from relmo._typing import Float, Integer
+from relmo.nn.kernels import Product
+
+__all__ = ["Part", "WordScores", "added", "log_total", "parts", "top_words", "word_scores"]
+
+_CHUNK_NUMBERS = 4_000_000  # scores held at a time
+_FEW_ROWS = 16
+_BLOCK_ROWS, _BLOCK_WORDS = 512, 4096  # a block of scores that stays in cache for its passes
+
+
+@dataclass(frozen=True)
+class Part:
+    """Scores of consecutive words: log-probabilities up to a constant of each row.
+
+    The score of a row and word is ``x @ weight.t() + bias``, and ``shift`` of the row on top.
+
+    Args:
+        first: id of the first of the words.
+        x: (N, dim).
+        weight: (words, dim).
+        bias: (words,).
+        shift: (N,), or None for zeros.
+    """
+
+    first: int
+    x: Tensor
+    weight: Tensor
+    bias: Tensor
+    shift: Tensor | None = None
+
+    def of(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows whose target is among the words, and its scores there: two of (found,)."""
+        own = targets - self.first
+        rows = ((own >= 0) & (own < len(self.bias))).nonzero()[:, 0]
+        own = own[rows]
+        scores = (self.x[rows] * self.weight[own]).sum(1) + self.bias[own]
+        return rows, scores if self.shift is None else scores + self.shift[rows]
+
+    def blocks(self, size: int) -> Iterator[tuple[int, Callable[[slice], Tensor]]]:
+        """The first word of each block of so many, and a function from rows to their scores."""
+        for start in range(0, len(self.bias), size):
+            words = slice(start, start + size)
+            yield self.first + start, self._scores(self.weight[words].t(), self.bias[words])
+
+    def _scores(self, weight: Tensor, bias: Tensor) -> Callable[[slice], Tensor]:
+        # To repack a weight takes longer than to multiply a few rows with it.
+        repacked = Product(weight, bias) if len(self.x) >= _FEW_ROWS else None
+
+        def scores(rows: slice) -> Tensor:
+            x = self.x[rows].contiguous()
+            found = torch.addmm(bias, x, weight) if repacked is None else repacked(x)
+            return found if self.shift is None else found.add_(self.shift[rows, None])
+
+        return scores
+
+
+def parts(x: Float[Tensor, "N dim"], softmax: Mapping[str, Tensor]) -> tuple[Part, ...]:
+    """All words' scores in the rows of x.
+
+    Args:
+        x: what the softmax is applied to (N, dim).
+        softmax: its tensors.
+    """
+    if "weight" in softmax:
+        return (Part(0, x, softmax["weight"], softmax["bias"]),)
+    weight, bias = softmax["head.weight"], softmax["head.bias"]
+    n_tails = (len(softmax) - 2) // 3
+    first = len(bias) - n_tails
+    found = [Part(0, x, weight[:first], bias[:first])]
+    for number in range(n_tails):
+        projection, tail_weight, tail_bias = (
+            softmax[f"tails.{number}.{name}"] for name in ("projection", "weight", "bias")
+        )
+        row = len(bias) - n_tails + number  # of the head: the tail as a whole
+        narrow = x @ projection  # (N, width of the tail)
+        whole = torch.mv(x, weight[row]) + bias[row]
+        shift = whole - log_total(narrow, tail_weight, tail_bias)
+        found.append(Part(first, narrow, tail_weight, tail_bias, shift))
+        first += len(tail_bias)
+    return tuple(found)
+
+
+def added(one: Sequence[Part], other: Sequence[Part]) -> tuple[Part, ...]:
+    """The sums of two sets of scores by one softmax.
+
+    As it is linear a sum of scores is one score more; what normalised each is a row's constant.
+    """
+    return tuple(
+        Part(
+            a.first, a.x + b.x, a.weight, a.bias + b.bias,
+            None if a.shift is None or b.shift is None else a.shift + b.shift,
+        )
+        for a, b in zip(one, other, strict=True)
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def log_total(
+    x: Float[Tensor, "N dim"], weight: Float[Tensor, "words dim"], bias: Float[Tensor, " words"]
+) -> Float[Tensor, " N"]:
+    """Log of the sum of ``exp(x @ weight.t() + bias)`` over all words, without a graph: (N,)."""
+    total = x.new_full((len(x),), -torch.inf)
+    for _, scores in Part(0, x, weight, bias).blocks(_BLOCK_WORDS):
+        for rows in _slices(len(x), _BLOCK_ROWS):
+            total[rows] = torch.logaddexp(total[rows], scores(rows).logsumexp(dim=1))
+    return total
+
+
+@torch.no_grad()
+def top_words(
+    scores: Sequence[Part], n: int, without: Sequence[int] = ()
+) -> tuple[Integer[Tensor, "N top"], Float[Tensor, "N top"]]:
+    """The likeliest words of each row, best first, and their log-probabilities in nats.
+
+    The probabilities are those over the whole vocabulary, whatever is left out of the words.
+
+    Args:
+        scores: see `parts`.
+        n: how many; all of them where there are fewer.
+        without: ids of words that are not to be among them.
+    """
+    x = scores[0].x
+    n = min(n, sum(len(part.bias) for part in scores) - len(set(without)))
+    best = x.new_full((len(x), n), -torch.inf)
+    ids = torch.zeros(len(x), n, dtype=torch.int64, device=x.device)
+    total = x.new_full((len(x),), -torch.inf)  # log of the sum of all words so far
+    n_block = max(_BLOCK_WORDS, n)
+    n_rows = max(1, _CHUNK_NUMBERS // n_block)
+    for first, block in (pair for part in scores for pair in part.blocks(n_block)):
+        for rows in _slices(len(x), n_rows):
+            found = block(rows)
+            total[rows] = torch.logaddexp(total[rows], found.logsumexp(dim=1))
+            left_out = [k - first for k in without if 0 <= k - first < found.shape[1]]
+            found[:, left_out] = -torch.inf
+            new, places = found.topk(min(n, found.shape[1]), dim=1)
+            candidates = torch.cat([best[rows], new], dim=1)
+            best[rows], kept = candidates.topk(n, dim=1)
+            ids[rows] = torch.cat([ids[rows], places + first], dim=1).gather(1, kept)
+    return ids, best - total[:, None]
+
+
+@dataclass(frozen=True)
+class WordScores:
+    """How a row's word stands among all words.
+
+    Args:
+        surprisal: its negative log-probability in nats (N,).
+        entropy: of all words' probabilities, in nats (N,).
+        rank: 1 and as many words as are likelier, int64 (N,).
+    """
+
+    surprisal: Tensor
+    entropy: Tensor
+    rank: Tensor
+
+
+@torch.no_grad()
+def word_scores(scores: Sequence[Part], targets: Integer[Tensor, " N"]) -> WordScores:
+    """Surprisal, entropy and rank of each target, in one pass over blocks of rows and words.
+
+    Args:
+        scores: see `parts`.
+        targets: word ids (N,).
+    """
+    truth = scores[0].x.new_empty(len(targets))
+    for part in scores:
+        hit, found = part.of(targets)
+        truth[hit] = found
+    highest = truth.clone()  # score so far; the sums below are of exp(score - highest)
+    total, moment = torch.zeros_like(truth), torch.zeros_like(truth)
+    above = torch.zeros_like(targets)
+    for first, block in (pair for part in scores for pair in part.blocks(_BLOCK_WORDS)):
+        for rows in _slices(len(targets), _BLOCK_ROWS):
+            logits = block(rows)
+            # A target is not likelier than itself, however its score was rounded here.
+            own = targets[rows] - first
+            hit = ((own >= 0) & (own < logits.shape[1])).nonzero()[:, 0]
+            logits[hit, own[hit]] = truth[rows][hit]
+            above[rows] += (logits > truth[rows, None]).sum(1)
+            top = torch.maximum(highest[rows], logits.amax(1))
+            lower = highest[rows] - top
+            shares = logits.sub_(top[:, None]).exp()
+            moment[rows] = torch.exp(lower) * (moment[rows] + total[rows] * lower) + (
+                logits.mul_(shares).sum(1)
+            )
+            total[rows] = torch.exp(lower) * total[rows] + shares.sum(1)
+            highest[rows] = top
+    log_sum = torch.log(total)  # of exp(score - highest)
+    surprisal = highest - truth + log_sum
+    entropy = log_sum - moment / total
+    return WordScores(surprisal.clamp_min(0), entropy.clamp_min(0), above + 1)
+
+
+def _slices(stop: int, size: int) -> Iterator[slice]:
+    """0 to before `stop` in pieces of a size."""
+    return (slice(start, start + size) for start in range(0, stop, size))
