@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from relmo._files import check_regular
 from relmo.errors import FormatError
-from relmo.formats import _checks
 from relmo.formats._bilm_table import Row
 from relmo.formats._checks import check_finite
 from relmo.formats.checkpoint import Shape
@@ -187,7 +187,7 @@ _FILTERS = (
 @contextmanager
 def opened(path: Path, where: str) -> Iterator[h5py.File]:
     """The file, open to read; whatever the library raises in the block is a FormatError."""
-    _checks.check_readable(path, where)
+    check_regular(path, where)
     try:
         # best-effort: a file system that knows no locks serves too
         with h5py.File(path, "r", locking="best-effort") as file:

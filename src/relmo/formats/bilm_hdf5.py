@@ -19,14 +19,14 @@ from typing import Any
 import h5py
 from torch import Tensor
 
-from relmo._files import model_folder
+from relmo._files import model_folder, read_json
 from relmo.config import BiLMConfig
 from relmo.errors import FormatError, InputError
 from relmo.formats import _checks, _tensors
 from relmo.formats._bilm_table import Row, bilm_table
 from relmo.formats._options import config_from_options, has_characters, options_from_config
 from relmo.formats._tensors import read_rows
-from relmo.formats.checkpoint import Checkpoint
+from relmo.formats.checkpoint import Checkpoint, read_model_vocab
 from relmo.formats.token_embeddings import DATASET, VOCABS, read_vocab, vocab_beside
 from relmo.formats.token_embeddings import read as read_token_embeddings
 from relmo.text.chars import N_CHARACTERS
@@ -116,7 +116,7 @@ def read(
     """
     options, weights = Path(options), Path(weights)
     where = f"{NAME}: {weights}"
-    settings = _checks.read_json(options, f"{NAME}: {options}")
+    settings = read_json(options, f"{NAME}: {options}")
     words = None
     if token_embeddings is not None:
         words = _given_words(settings, options, vocab, token_embeddings)
@@ -147,7 +147,7 @@ def _named_as_usual(found: dict[str, h5py.Dataset]) -> dict[str, h5py.Dataset]:
 def _read_spare_vocab(path: Path) -> Vocabulary | None:
     """The words beside a model that reads characters, which does without them if need be."""
     try:
-        return _checks.read_vocab(path)
+        return read_model_vocab(path)
     except (FormatError, InputError) as error:
         logger.warning("%s: the vocabulary is left, the model needs none: %s", NAME, error)
         return None
@@ -178,7 +178,7 @@ def _read_vocab(
         return _read_spare_vocab(beside)
     path = beside if path is None else path
     assert path is not None  # one of the two
-    vocab = _checks.read_vocab(path)
+    vocab = read_model_vocab(path)
     _checks.check_vocab(config, vocab, f"{NAME}: {os.fspath(path)}")
     return vocab
 

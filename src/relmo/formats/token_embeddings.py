@@ -15,7 +15,7 @@ from torch import Tensor
 from relmo._files import SteadyFile, replacing_file
 from relmo.errors import FormatError, InputError
 from relmo.formats import _tensors
-from relmo.formats._checks import read_vocab as read_model_vocab
+from relmo.formats.checkpoint import read_model_vocab
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["DATASET", "NAME", "VOCABS", "read", "read_vocab", "vocab_beside", "write"]
