@@ -7,7 +7,7 @@ hub.fetch("original")    where it lies on this machine, downloaded the first tim
 from relmo.hub._cache import home
 from relmo.hub._catalogue import File, Model, catalogue, find
 from relmo.hub._download import Progress
-from relmo.hub._fetch import BOX, MAX_BYTES, fetch, is_cached, resolve, verify
+from relmo.hub._resolve import BOX, MAX_BYTES, fetch, is_cached, resolve, verify
 
 __all__ = [
     "BOX",
