@@ -36,7 +36,7 @@ def model(*files: File) -> Model:
         files=files,
         format="bilm_hdf5",
         corpus="none",
-        licence="not stated",
+        license="not stated",
         source="tests",
     )
 

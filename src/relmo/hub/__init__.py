@@ -1,7 +1,7 @@
-"""Models by name or URL: a catalogue, and downloads into a cache folder.
+"""Models by name or address: a catalogue, and downloads into a cache folder.
 
-hub.find("original")     what is known of a model
-hub.fetch("original")    where it lies on this machine, downloaded the first time
+hub.find("original")     facts about a model
+hub.fetch("original")    its path on this machine, downloaded the first time
 """
 
 from relmo.hub._cache import home
