@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from relmo.elmo.embedding import ElmoEmbedding, ElmoEmbeddingOutput
 from relmo.elmo.model import Elmo
@@ -236,6 +236,27 @@ def test_a_layer_follows_a_model_that_others_cast():
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
+@pytest.mark.parametrize("cast", [nn.Module.float, nn.Module.double, nn.Module.bfloat16])
+@pytest.mark.parametrize("frozen_first", [True, False])
+def test_a_frozen_layer_follows_a_model_that_is_trained_whatever_the_order_and_the_cast(
+    cast: Callable[[nn.Module], object], frozen_first: bool
+):
+    elmo = tiny_elmo()
+    layers = [embedding(elmo), embedding(elmo, fine_tune=True)]
+    frozen, tuned = layers
+    cast(nn.ModuleList(layers if frozen_first else layers[::-1]))
+    assert frozen.elmo is elmo
+    assert tuned.elmo is elmo
+    with torch.no_grad():
+        before = frozen(SENTENCES).mixtures[0]
+        next(elmo.bilm.parameters()).add_(1)
+        found = frozen(SENTENCES).mixtures[0]
+        assert not torch.allclose(found, before)
+        torch.testing.assert_close(found, tuned(SENTENCES).mixtures[0])
+    elmo.bilm.requires_grad_(False)  # it is not trained any more
+    assert frozen.half().elmo is not elmo
+
+
 def test_a_copy_is_its_own():
     module = embedding(fine_tune=True)
     copied = copy.deepcopy(module)
@@ -317,6 +338,16 @@ def test_weights_that_are_trained_may_be_written_through_data():
         averaged(fresh)
         torch.testing.assert_close(found, fresh(SENTENCES).mixtures[0])
     assert not torch.allclose(found, raw)
+
+
+def test_trained_weights_that_change_places_through_data_are_noticed():
+    module, fresh = embedding(fine_tune=True), embedding(fine_tune=True)
+    with torch.no_grad():
+        module(SENTENCES)
+        for layer in (module, fresh):
+            for parameter in layer.parameters():
+                parameter.data.copy_(parameter.data.flip(0) if parameter.dim() else parameter)
+        torch.testing.assert_close(module(SENTENCES).mixtures[0], fresh(SENTENCES).mixtures[0])
 
 
 def test_of_frozen_weights_written_through_data_the_model_is_told():

@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +342,40 @@ def test_a_model_that_is_being_trained_still_embeds():
     expected = elmo.embed(SENTENCES)
     elmo.bilm.requires_grad_(True)
     assert_same(elmo.embed(SENTENCES), expected)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tiny_elmo(),
+        lambda: copy.deepcopy(tiny_elmo()),
+        lambda: pickle.loads(pickle.dumps(tiny_elmo())),
+    ],
+    ids=["built", "copied", "unpickled"],
+)
+def test_a_model_made_in_inference_mode_embeds_in_it_and_outside(make: Callable[[], Elmo]):
+    expected = tiny_elmo().embed(SENTENCES)
+    with torch.inference_mode():
+        elmo = make()
+        assert_same(elmo.embed(SENTENCES), expected)
+    for _ in range(2):
+        assert_same(elmo.embed(SENTENCES), expected)
+    with torch.inference_mode():
+        for parameter in elmo.bilm.parameters():
+            parameter.mul_(0.5)
+    assert not np.allclose(elmo.embed(SENTENCES)[0], expected[0])
+
+
+def test_weights_that_are_not_numbers_are_kept_in_the_caches():
+    elmo = tiny_elmo()
+    elmo.bilm.requires_grad_(True)  # trained weights are read through
+    with torch.no_grad():
+        elmo.bilm.token_encoder.projection.bias[0] = torch.nan
+    elmo.embed(SENTENCES)
+    rows, packed = elmo.tokens._rows, elmo.bilm.forward_lstm.layers[0].packed()
+    elmo.embed(SENTENCES)
+    assert elmo.tokens._rows is rows
+    assert elmo.bilm.forward_lstm.layers[0].packed() is packed
 
 
 def test_inference_mode_leaves_the_model_usable(tmp_path: Path):

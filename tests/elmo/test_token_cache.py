@@ -1,12 +1,16 @@
 """The cache of token vectors: bounded, the least recently used out first, and never wrong."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from relmo.elmo.token_cache import TokenTable
+from relmo.elmo.model import Elmo
+from relmo.elmo.token_cache import TokenTable, checked_capacity
 from relmo.errors import ConfigError
 from relmo.text.lexicon import SPECIAL_CHARACTERS, Lexicon
 from relmo.text.vocab import Vocabulary
@@ -254,7 +258,23 @@ def test_a_table_can_be_given_another_capacity_and_starts_anew():
         for _ in range(2):
             torch.testing.assert_close(found.vectors(tokens), uncached(tokens))
         assert len(found) == min(capacity, 4)
-    with pytest.raises(ConfigError, match="at least 0 words, got -1"):
+
+
+def test_fewer_words_than_none_are_an_error_that_names_what_was_set():
+    found, message = table(2), re.escape("expected an integer of at least 0 (words), got -1")
+    found.vectors(["a"])
+    with pytest.raises(ConfigError, match=f"^capacity: {message}"):
         found.capacity = -1
-    with pytest.raises(ConfigError, match="at least 0 words, got -3"):
-        table(-3)
+    assert len(found) == 1
+    with pytest.raises(ConfigError, match=f"^capacity: {message}"):
+        table(-1)
+    with pytest.raises(ConfigError, match=f"^cache_size: {message}"):
+        Elmo(BILM, cache_size=-1)
+
+
+@pytest.mark.parametrize("wrong", [1.5, True, None, "3"], ids=repr)
+def test_what_is_not_a_number_of_words_is_an_error_that_names_it(wrong: object):
+    message = re.escape(f"capacity: expected an integer of at least 0 (words), got {wrong!r}")
+    with pytest.raises(ConfigError, match=message):
+        checked_capacity(wrong, "capacity")
+    assert checked_capacity(np.int64(3), "capacity") == 3

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from relmo.nn.bilm import BiLMState
 from relmo.nn.kernels import whole_rows
 from relmo.nn.lstm import LSTMState
 from relmo.nn.packing import packed_index
-from relmo.nn.precision import check_dtype, without_autocast
+from relmo.nn.precision import exact
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, EOW, N_CHARACTERS, PAD, CharSpace
 
 __all__ = ["MAX_CHARACTERS", "PackedLayers", "_ElmoBiLm", "batch_to_ids"]
@@ -159,10 +158,7 @@ class _ElmoBiLm(nn.Module):
             InputError: an id is out of range, or neither kind of ids can be used.
             ConfigError: the weights are of a type in which the network cannot compute.
         """
-        check_dtype(self.bilm.dtype)
-        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        exactly = nullcontext() if trains else without_autocast(self._device)
-        with torch.set_grad_enabled(trains), exactly:
+        with exact(self._device, trains=any(p.requires_grad for p in self.parameters())):
             table = self._cached(inputs, word_inputs)
             ids = inputs if table is None else word_inputs
             assert ids is not None  # _cached sees to it

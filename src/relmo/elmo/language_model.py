@@ -6,10 +6,9 @@ serves both directions (Peters et al. 2018, section 3.1).
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from relmo.elmo.token_cache import TokenTable
 from relmo.errors import InputError
 from relmo.nn.bilm import BiLM
 from relmo.nn.lstm import LSTMState
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
 from relmo.nn.word_scores import Part, added, parts, top_words, word_scores
 from relmo.text import batching
 from relmo.text.chars import UNK_TOKEN
@@ -39,8 +38,6 @@ __all__ = [
 ]
 
 Context = Literal["fresh", "carried"]
-
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 _MOST_NUMBERS = 4_000_000  # log-probabilities of a batch, for who asks for whole vocabularies
 
@@ -119,17 +116,6 @@ class Reader(Protocol):
 
     def run(self, batch: Sequence[Sequence[str]]) -> tuple[tuple[Tensor, ...], list[int]]:
         """The layers of a batch; see `Elmo.run`."""
-
-
-def _exactly(method: Method) -> Method:
-    """Run a method of `NextWords` without a graph, in the precision of the weights."""
-
-    @wraps(method)
-    def exact(self: "NextWords", *arguments: Any, **options: Any) -> Any:
-        with torch.no_grad(), without_autocast(self.elmo.device):
-            return method(self, *arguments, **options)
-
-    return cast(Method, exact)
 
 
 class NextWords:
@@ -227,35 +213,35 @@ class NextWords:
         most = max(1, _MOST_NUMBERS // min(n, len(self.vocab)))
         return ids, min(self.elmo.token_budget, most)
 
-    @_exactly
     def _top(self, batch: list[list[str]], n: int, without: list[int]) -> list[Expectation]:
         """Of sentences of falling length."""
-        stops = np.cumsum([len(sentence) for sentence in batch])[:-1]
-        sides = []
-        for contexts in self._contexts(batch):
-            ids, scores = _arrays(*top_words(self._parts(contexts), n, without))
-            # Copies, so that one sentence kept does not keep its whole batch.
-            sides.append(
-                [
-                    Expected(ids=i.copy(), log_probabilities=s.copy())
-                    for i, s in zip(np.split(ids, stops), np.split(scores, stops), strict=True)
-                ]
-            )
-        return [Expectation(forward=f, backward=b) for f, b in zip(*sides, strict=True)]
+        with exact(self.elmo.device):
+            stops = np.cumsum([len(sentence) for sentence in batch])[:-1]
+            sides = []
+            for contexts in self._contexts(batch):
+                ids, scores = _arrays(*top_words(self._parts(contexts), n, without))
+                # Copies, so that one sentence kept does not keep its whole batch.
+                sides.append(
+                    [
+                        Expected(ids=i.copy(), log_probabilities=s.copy())
+                        for i, s in zip(np.split(ids, stops), np.split(scores, stops), strict=True)
+                    ]
+                )
+            return [Expectation(forward=f, backward=b) for f, b in zip(*sides, strict=True)]
 
-    @_exactly
     def _surprisal(self, batch: list[list[str]], ends: bool) -> list[Surprisal]:
         """Of sentences of falling length, each from a zero state."""
-        forward, backward = self._contexts(batch, ends)
-        return [
-            Surprisal(forward=f, backward=b, unknown=self._unknown(sentence))
-            for f, b, sentence in zip(
-                self._scores(forward, batch, [self.vocab.eos] if ends else [], first=False),
-                self._scores(backward, batch, [self.vocab.bos] if ends else [], first=True),
-                batch,
-                strict=True,
-            )
-        ]
+        with exact(self.elmo.device):
+            forward, backward = self._contexts(batch, ends)
+            return [
+                Surprisal(forward=f, backward=b, unknown=self._unknown(sentence))
+                for f, b, sentence in zip(
+                    self._scores(forward, batch, [self.vocab.eos] if ends else [], first=False),
+                    self._scores(backward, batch, [self.vocab.bos] if ends else [], first=True),
+                    batch,
+                    strict=True,
+                )
+            ]
 
     def _carried(
         self, sentences: Iterable[list[str]], ends: bool, budget: int
@@ -264,7 +250,7 @@ class NextWords:
         state: LSTMState | None = None
         mark = [self.vocab.eos] if ends else []
         for group in batching.window(sentences, budget):
-            with torch.no_grad(), without_autocast(self.elmo.device):
+            with exact(self.elmo.device):
                 contexts, state = self._carried_contexts(group, ends, state)
                 forward = self._scores(contexts, group, mark, first=False)
             fresh = batching.in_order(group, lambda batch: self._backward(batch, ends), budget)
@@ -285,29 +271,29 @@ class NextWords:
         kept = np.delete(np.arange(len(flat)), stops - 1)  # the last token predicts </S>
         return layers[-1][torch.from_numpy(kept).to(x.device)], state
 
-    @_exactly
     def _backward(self, batch: list[list[str]], ends: bool) -> list[Scores]:
         """Of sentences of falling length."""
-        _, contexts = self._contexts(batch, ends)
-        return self._scores(contexts, batch, [self.vocab.bos] if ends else [], first=True)
+        with exact(self.elmo.device):
+            _, contexts = self._contexts(batch, ends)
+            return self._scores(contexts, batch, [self.vocab.bos] if ends else [], first=True)
 
-    @_exactly
     def _substitutes(self, batch: list[list[str]], n: int, without: list[int]) -> list[Substitutes]:
         """Of sentences of falling length, each with one token in brackets."""
-        places = [bracketed(sentence)[0] for sentence in batch]
-        starts = np.cumsum([0, *(len(sentence) for sentence in batch[:-1])])
-        rows = torch.from_numpy(starts + places).to(self.elmo.device)
-        sides = (self._parts(contexts[rows]) for contexts in self._contexts(batch))
-        ids, scores = _arrays(*top_words(added(*sides), n, without))
-        return [
-            Substitutes(
-                tokens=[*s[:place], s[place][1:-1], *s[place + 1 :]],
-                place=place,
-                words=[self.vocab.words[k] for k in row_ids],
-                log_probabilities=row_scores.copy(),
-            )
-            for s, place, row_ids, row_scores in zip(batch, places, ids, scores, strict=True)
-        ]
+        with exact(self.elmo.device):
+            places = [bracketed(sentence)[0] for sentence in batch]
+            starts = np.cumsum([0, *(len(sentence) for sentence in batch[:-1])])
+            rows = torch.from_numpy(starts + places).to(self.elmo.device)
+            sides = (self._parts(contexts[rows]) for contexts in self._contexts(batch))
+            ids, scores = _arrays(*top_words(added(*sides), n, without))
+            return [
+                Substitutes(
+                    tokens=[*s[:place], s[place][1:-1], *s[place + 1 :]],
+                    place=place,
+                    words=[self.vocab.words[k] for k in row_ids],
+                    log_probabilities=row_scores.copy(),
+                )
+                for s, place, row_ids, row_scores in zip(batch, places, ids, scores, strict=True)
+            ]
 
     def _contexts(self, batch: list[list[str]], ends: bool = False) -> tuple[Tensor, Tensor]:
         """What the softmax is applied to for each token, forward and backward: two of (N, P).

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from relmo.config import BiLMConfig, LayerMix
 from relmo.elmo.language_model import Context, NextWords, Substitutes, Surprisal
-from relmo.elmo.token_cache import TokenTable
+from relmo.elmo.token_cache import TokenTable, checked_capacity
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
 from relmo.formats.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ from relmo.nn import packing
 from relmo.nn.bilm import BiLM, unfilled
 from relmo.nn.kernels import whole_rows
 from relmo.nn.packing import packed_index
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
 from relmo.text import batching
 from relmo.text.lexicon import Lexicon
 from relmo.text.tokenizers import Sentence, tokenised
@@ -200,7 +200,8 @@ class Elmo:
         self.mixes = mixes
         self.checkpoint_info = info
         self.token_budget = token_budget
-        self.tokens = TokenTable(bilm, vocab, cache_size, lexicon)
+        size = checked_capacity(cache_size, "cache_size")
+        self.tokens = TokenTable(bilm, vocab, size, lexicon)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
@@ -257,11 +258,11 @@ class Elmo:
         self.tokens.clear()
         self.bilm.clear_cache()
 
-    def converted(self, convert: Callable[[nn.Module], object]) -> "Elmo":
-        """Return this model moved or cast by a function of its network; itself stays as it is.
+    def converted(self, fn: Callable[[Tensor], Tensor]) -> "Elmo":
+        """Return this model moved or cast by a function of tensors; itself stays as it is.
 
         Args:
-            convert: such as `torch.nn.Module.half`; what it leaves alone is shared by the two.
+            fn: what torch.nn.Module._apply takes; a tensor that it leaves alone is shared.
 
         Returns:
             self, where it changes nothing.
@@ -269,15 +270,11 @@ class Elmo:
         # Parameters of the copy start as the same numbers in memory, not as copies of them.
         shared = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in self.bilm.parameters()}
         bilm = copy.deepcopy(self.bilm, dict[int, object](shared))
-        convert(bilm)
+        bilm._apply(fn)  # type: ignore[no-untyped-call]
         if _memory(bilm) == _memory(self.bilm):
             return self
-        elmo = Elmo(
-            bilm, vocab=self.vocab, lexicon=self.lexicon, softmax=self.softmax, mixes=self.mixes,
-            info=self.checkpoint_info, token_budget=self.token_budget,
-            cache_size=self.tokens.capacity,
-        )  # fmt: skip
-        elmo.tokens.use_as(self.tokens)
+        elmo = copy.copy(self)
+        elmo.bilm, elmo.tokens = bilm, self.tokens.over(bilm)
         return elmo
 
     def __repr__(self) -> str:
@@ -398,7 +395,7 @@ class Elmo:
 
     def _embed_batch(self, batch: list[list[str]], combine: Combine) -> Iterator[Array]:
         """Arrays (..., tokens, dim) of sentences of falling length."""
-        with torch.no_grad(), without_autocast(self.device):
+        with exact(self.device):
             layers, lengths = self.run(batch)
             combined = combine(layers).float().cpu().numpy()  # (..., N, dim)
         stop = 0
@@ -432,7 +429,7 @@ class Elmo:
             rows = [places.setdefault(token, len(places)) for token in flat]
             encoded = self.tokens.encode(list(places))
             return self.bilm(encoded[torch.tensor(rows, device=self.device)], index).layers, lengths
-        with torch.no_grad(), without_autocast(self.device):
+        with exact(self.device):
             return self.bilm(self.tokens.vectors(flat), index).layers, lengths
 
 

@@ -1,11 +1,13 @@
 """Words to token vectors: each distinct word is encoded once and kept while it is in use."""
 
+import copy
 import logging
 import os
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,13 +15,13 @@ from relmo.config import BiLMConfig
 from relmo.errors import ConfigError, InputError
 from relmo.formats import token_embeddings
 from relmo.nn.bilm import BiLM
-from relmo.nn.precision import check_dtype, matmul_precision, without_autocast
+from relmo.nn.precision import exact, matmul_precision
 from relmo.nn.weight_cache import weights_version
 from relmo.text.chars import CharSpace
 from relmo.text.lexicon import Lexicon, LexiconReader
 from relmo.text.vocab import TokenReader, Vocabulary, VocabularyReader
 
-__all__ = ["TokenTable"]
+__all__ = ["TokenTable", "checked_capacity"]
 
 _logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class TokenTable:
         self.reader = _reader(bilm.config, vocab, lexicon)
         self._encoder = bilm.token_encoder
         self._dim = bilm.config.projection_dim
-        self._capacity = _checked_capacity(capacity)
+        self._capacity = checked_capacity(capacity, "capacity")
         self._lock = threading.Lock()  # for the three that follow, which belong together
         self._slots: dict[str, int] = {}  # of each word its row, in order of last use
         self._rows = torch.empty(0, self._dim)
@@ -79,7 +81,7 @@ class TokenTable:
     @capacity.setter
     def capacity(self, capacity: int) -> None:
         with self._lock:
-            self._capacity = _checked_capacity(capacity)
+            self._capacity = checked_capacity(capacity, "capacity")
             self._clear()
 
     def clear(self) -> None:
@@ -97,8 +99,7 @@ class TokenTable:
         index = [places.setdefault(token, len(places)) for token in tokens]
         words = list(places)
         weight = next(self._encoder.parameters())
-        check_dtype(weight.dtype)
-        with torch.no_grad(), without_autocast(weight.device):
+        with exact(weight.device):
             found = self._lookup(words) if self._fixed is None else self._fixed_or_lookup(words)
             return found[torch.tensor(index, dtype=torch.int64, device=found.device)]
 
@@ -123,9 +124,11 @@ class TokenTable:
         words = token_embeddings.read_vocab(vocab, path)
         self._fixed = words, token_embeddings.read(path, words, self._dim).float()
 
-    def use_as(self, other: "TokenTable") -> None:
-        """Take the vectors of the words that another table has from a file, if it has."""
-        self._fixed = other._fixed
+    def over(self, bilm: BiLM) -> Self:
+        """Return an empty table of the same words, files and capacity over a converted network."""
+        table = copy.copy(self)
+        table._encoder = bilm.token_encoder
+        return table
 
     def save(self, path: str | os.PathLike[str], words: Sequence[str] | Vocabulary) -> None:
         """Write the vectors of words to an HDF5 file, in their order; see `use`.
@@ -169,7 +172,6 @@ class TokenTable:
             ConfigError: the weights are of a type in which the network cannot compute.
         """
         weight = next(self._encoder.parameters())
-        check_dtype(weight.dtype)
         device = weight.device
         self._tell(words)
         inputs = [
@@ -262,10 +264,15 @@ class TokenTable:
             _logger.warning(message + " (said once)", *arguments)
 
 
-def _checked_capacity(capacity: int) -> int:
-    if capacity < 0:
-        raise ConfigError(f"cache_size must be at least 0 words, got {capacity}")
-    return capacity
+def checked_capacity(capacity: object, name: str) -> int:
+    """Return the number of words that a cache may hold.
+
+    Raises:
+        ConfigError: it is not an integer of at least 0; the message calls it by `name`.
+    """
+    if isinstance(capacity, int | np.integer) and not isinstance(capacity, bool) and capacity >= 0:
+        return int(capacity)
+    raise ConfigError(f"{name}: expected an integer of at least 0 (words), got {capacity!r}")
 
 
 def _index(rows: list[int], device: torch.device) -> Tensor:

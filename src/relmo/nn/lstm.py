@@ -16,7 +16,7 @@ from relmo.config import BiLMConfig
 from relmo.errors import ShapeError
 from relmo.nn import kernels
 from relmo.nn.lstm_autograd import training
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
 from relmo.nn.weight_cache import WeightCache
 
 __all__ = ["LSTMLayer", "LSTMStack", "LSTMState", "PackedDropout", "run"]
@@ -85,7 +85,7 @@ def run(
         tensor.requires_grad for tensor in (x, h, c, *layer.parameters())
     ):
         return training(x, tuple(batch_sizes), h, c, weights, keep)
-    with without_autocast(x.device):
+    with exact(x.device):
         x, h, c = (tensor.to(weights.bias.dtype) for tensor in (x, h, c))
         return kernels.inference(x, batch_sizes, h, c, layer.packed(), keep)
 

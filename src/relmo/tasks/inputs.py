@@ -25,7 +25,7 @@ from relmo.errors import ConfigError, InputError
 from relmo.formats.verify import parameters_sha256
 from relmo.nn import packing
 from relmo.nn.packing import packed_index
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
 from relmo.tasks.config import TaskTraining, TokenConfig
 from relmo.tasks.layer_cache import LayerSource
 from relmo.tasks.network import CHARACTERS, TaggerNetwork, TokenInputs, TokenNetwork
@@ -330,7 +330,7 @@ def decoded(
         token_budget: tokens computed together.
     """
     found: list[tuple[list[int], list[float]]] = [([], []) for _ in encoder.lengths]
-    with torch.no_grad(), without_autocast(network.scores.bias.device):
+    with exact(network.scores.bias.device):
         for numbers in encoder.batches(token_budget):
             tags, scores = (values.tolist() for values in network.decode(encoder(numbers), allowed))
             stop = 0
