@@ -12,11 +12,10 @@ from torch.nn import functional as F
 from relmo.compat._allennlp_state import rename_bilm
 from relmo.elmo.model import Elmo, load
 from relmo.errors import ConfigError, InputError, ShapeError
-from relmo.nn import packing as batching
 from relmo.nn.bilm import BiLMState
-from relmo.nn.kernels import whole_rows
+from relmo.nn.kernels import padded_rows
 from relmo.nn.lstm import LSTMState
-from relmo.nn.packing import packed_index
+from relmo.nn.packing import pack, pack_rows
 from relmo.nn.precision import exact
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, EOW, N_CHARACTERS, PAD, CharSpace
 
@@ -246,8 +245,13 @@ class _ElmoBiLm(nn.Module):
             rows = [F.pad(part.to(tokens), (0, 0, 0, missing))[:, order] for part in self._states]
             state = BiLMState(LSTMState(*rows[:2]), LSTMState(*rows[2:]))
         # A state has a row of its own.
-        packing = batching.pack(marked) if self.stateful else batching.pack_rows(marked, whole_rows)
-        output = self.bilm(tokens, packed_index(packing, tokens.device), state)
+        device = tokens.device
+        packing = (
+            pack(marked, device=device)
+            if self.stateful
+            else pack_rows(marked, padded_rows, device=device)
+        )
+        output = self.bilm(tokens, packing, state)
         if self.stateful:
             inverse = torch.argsort(order)
             after = output.state.rows(inverse)
@@ -266,7 +270,7 @@ class _ElmoBiLm(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _cache(self, words: list[str], requires_grad: bool) -> None:
-        vectors = self.elmo.tokens.vectors([BOS_TOKEN, EOS_TOKEN, *words])
+        vectors = self.elmo.token_vectors([BOS_TOKEN, EOS_TOKEN, *words])
         self.register_buffer("_mark_vectors", vectors[:2].clone(), persistent=False)
         self._word_embedding = nn.Embedding(len(words), vectors.shape[1])
         self._word_embedding.weight.data.copy_(vectors[2:])

@@ -7,7 +7,7 @@ import torch
 
 from relmo.errors import ConfigError
 
-__all__ = ["DTYPES", "check_dtype", "exact", "matmul_precision"]
+__all__ = ["DTYPES", "check_dtype", "exact"]
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -48,12 +48,3 @@ def exact(device: torch.device, *, trains: bool = False) -> Iterator[None]:
         else:
             with torch.autocast(device.type, enabled=False):
                 yield
-
-
-def matmul_precision() -> tuple[str, ...]:
-    """Return how exactly float32 matrices are multiplied now, a global setting of torch."""
-    backends = (torch.backends.mkldnn, torch.backends.cuda)
-    if all(hasattr(getattr(one, "matmul", None), "fp32_precision") for one in backends):
-        # The older question raises once one of these has been set.
-        return tuple(str(one.matmul.fp32_precision) for one in backends)
-    return (torch.get_float32_matmul_precision(),)

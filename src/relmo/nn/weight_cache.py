@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from relmo.nn.precision import DTYPES
 
-__all__ = ["WeightCache", "weights_version"]
+__all__ = ["WeightCache", "matmul_precision", "weights_version"]
 
 Value = TypeVar("Value")
 Version = tuple[object, ...]
@@ -19,18 +19,19 @@ _ROW = 16384  # numbers multiplied together, by as many random ones that stay in
 
 
 def weights_version(parameters: Iterable[nn.Parameter]) -> Version:
-    """Return what differs between two calls if the weights have changed in between.
+    """Return what differs between two calls if what weights give has changed in between.
 
     Optimizers, `load_state_dict` and `copy_` raise a parameter's version counter; moving and
     casting give it another address or type. A write through `.data`, as moving averages of weights
     are swapped in, does none of these: weights that are being trained are therefore read as well
     (94 million in 80 ms on two cores). So are those made in torch.inference_mode, which have no
     version counter. Other frozen ones are not: see `Elmo.clear_cache`.
+
+    How exactly torch multiplies matrices counts too, as products are remembered.
     """
     weights = list(parameters)
-    version: list[object] = [
-        (p.data_ptr(), p.dtype, None if p.is_inference() else p._version) for p in weights
-    ]
+    version: list[object] = [*matmul_precision()]
+    version += [(p.data_ptr(), p.dtype, None if p.is_inference() else p._version) for p in weights]
     read = [p for p in weights if p.requires_grad or p.is_inference()]
     sums = [total for p in read if p.device.type != "meta" for total in _sums(p.detach())]
     if sums:
@@ -90,6 +91,15 @@ def _factors(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         integers = torch.randint(-(2**62), 2**62, (n,), generator=generator) * 2 + 1
         numbers = integers if dtype == torch.int64 else integers.double() / 2.0**63
         return numbers.to(device, dtype)
+
+
+def matmul_precision() -> tuple[str, ...]:
+    """Return how exactly float32 matrices are multiplied now, a global setting of torch."""
+    backends = (torch.backends.mkldnn, torch.backends.cuda)
+    if all(hasattr(getattr(one, "matmul", None), "fp32_precision") for one in backends):
+        # The older question raises once one of these has been set.
+        return tuple(str(one.matmul.fp32_precision) for one in backends)
+    return (torch.get_float32_matmul_precision(),)
 
 
 class WeightCache(Generic[Value]):
