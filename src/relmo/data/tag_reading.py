@@ -216,7 +216,7 @@ def _on_scheme(reading: TagReading, sentences: Sequence[Sequence[str]], where: W
     n_tokens = sum(map(len, sentences))
     return [
         f"{where(number, token)}: the tag {tag!r} is not of {reading.scheme}; spans are read as "
-        f"conlleval reads them and written in {reading.scheme}, this one as {written!r}"
+        f"conlleval does and written in {reading.scheme}, this one as {written!r}"
         f" ({len(changed):,} of {n_tokens:,} tokens)"
     ]
 
