@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig, CharCNNConfig
-from relmo.formats.checkpoint import Shape
 from relmo.text.chars import N_CHARACTERS
 
-__all__ = ["Layout", "Row", "bilm_table"]
+__all__ = ["Layout", "Row", "Shape", "bilm_table"]
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Layout:
 
     split: Callable[[Tensor], Sequence[Tensor]]
     join: Callable[[Sequence[Tensor]], Tensor]
+    shapes: Callable[[Shape], Sequence[Shape]] = lambda shape: (shape,)
+    """From the dataset's shape to those of what `split` gives."""
     stacked: Stacked | None = None
     """What `split` does, where it is that simple."""
 
@@ -72,13 +75,20 @@ def _lstm_weight(n_inputs: int) -> Layout:
     return Layout(
         lambda x: (_permuted(x[:n_inputs], _TO_RELMO), _permuted(x[n_inputs:], _TO_RELMO)),
         lambda parts: _permuted(torch.cat(list(parts)), _TO_FILE),
+        lambda shape: ((n_inputs, shape[1]), (n_inputs, shape[1])),
         stacked,
     )
 
 
 _AS_IS = Layout(lambda x: (x,), lambda parts: parts[0])
-_CHARACTERS = Layout(lambda x: (x[-N_CHARACTERS:],), lambda parts: parts[0])  # less a mask row
-_CONVOLUTION = Layout(lambda x: (x[0],), lambda parts: parts[0][None])  # (1, width, C, number)
+_CHARACTERS = Layout(  # less a mask row
+    lambda x: (x[-N_CHARACTERS:],),
+    lambda parts: parts[0],
+    lambda shape: ((N_CHARACTERS, *shape[1:]),),
+)
+_CONVOLUTION = Layout(  # (1, width, C, number)
+    lambda x: (x[0],), lambda parts: parts[0][None], lambda shape: (shape[1:],)
+)
 _BIAS = Layout(lambda x: (_permuted(x, _TO_RELMO),), lambda parts: _permuted(parts[0], _TO_FILE))
 
 

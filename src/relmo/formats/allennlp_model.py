@@ -22,8 +22,9 @@ from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
 from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
 from relmo.formats._options import config_from_options, has_characters
+from relmo.formats._tensors import taken
 from relmo.formats._torch_file import check_numbers, is_torch_file, load_tensors
-from relmo.formats._torch_tables import allennlp_table, taken
+from relmo.formats._torch_tables import allennlp_table
 from relmo.formats.checkpoint import Checkpoint, Shape
 from relmo.text.chars import N_CHARACTERS
 

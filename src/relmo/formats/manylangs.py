@@ -25,8 +25,9 @@ from relmo._files import lacks, read_json, readable
 from relmo.config import MOST_CHARACTERS, BiLMConfig, LexiconConfig
 from relmo.errors import FormatError, RelmoError
 from relmo.formats import _checks, _options
+from relmo.formats._tensors import taken
 from relmo.formats._torch_file import check_numbers, load_tensors
-from relmo.formats._torch_tables import encoder_table, taken, token_embedder_table
+from relmo.formats._torch_tables import encoder_table, token_embedder_table
 from relmo.formats.checkpoint import Checkpoint
 from relmo.text.lexicon import Lexicon, read_dic
 from relmo.text.vocab import Vocabulary
