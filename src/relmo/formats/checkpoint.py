@@ -3,14 +3,14 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 
 from torch import Tensor
 
 from relmo._files import check_regular
 from relmo.config import BiLMConfig, LayerMix
-from relmo.formats._bilm_table import Shape, bilm_table
+from relmo.formats._bilm_table import Shape, bilm_table, table_shapes
 from relmo.formats._torch_tables import encoder_table, token_embedder_table
 from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
@@ -49,15 +49,9 @@ def parameter_shapes(config: BiLMConfig) -> Iterator[tuple[str, Shape]]:
     They follow from the tables of the formats. Lazy, so that a file that asks for a billion layers
     costs nothing.
     """
-    rows = bilm_table(config)
-    if config.lexicon is not None:
-        rows = chain(token_embedder_table(config), encoder_table(config))
-    pairs = chain.from_iterable(
-        zip(row.parameters, row.layout.shapes(row.shape), strict=True) for row in rows
-    )
-    for _, module in groupby(pairs, key=lambda pair: pair[0].rpartition(".")[0]):
-        # checksums are taken in this order: in a highway layer all of the transform comes first
-        yield from sorted(module, key=lambda pair: ".gate_" in pair[0])
+    if config.lexicon is None:
+        return table_shapes(bilm_table(config))
+    return table_shapes(chain(token_embedder_table(config), encoder_table(config)))
 
 
 def read_model_vocab(path: str | os.PathLike[str]) -> Vocabulary:

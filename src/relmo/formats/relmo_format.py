@@ -193,8 +193,7 @@ def _parse_config(values: dict[str, Any], where: str) -> tuple[BiLMConfig, tuple
         )
     if not isinstance(values.get("bilm"), dict):
         raise ConfigError(f"{where}: 'bilm' is {values.get('bilm')!r:.60}, expected an object")
-    with _checks.located(where):
-        config = BiLMConfig.from_dict(values["bilm"], f"{where}: bilm")
+    config = BiLMConfig.from_dict(values["bilm"], f"{where}: bilm")
     return config, _read_mixes(values.get("mixes", []), config, where)
 
 
