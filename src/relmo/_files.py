@@ -25,6 +25,7 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -341,7 +342,7 @@ def _flush_tree(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, problem: str) -> Iterator[None]:
+def locked(path: Path, problem: str, patience: float = 0.0) -> Iterator[None]:
     """Hold a file's lock for a block; where the file system has no locks, nothing is held.
 
     The system frees it when the process ends, however it ends. The file stays: who removed it
@@ -350,9 +351,10 @@ def locked(path: Path, problem: str) -> Iterator[None]:
     Args:
         path: the file, made where it is not there.
         problem: what to say where another holds it.
+        patience: seconds to wait for another that holds it.
 
     Raises:
-        InputError: another holds it, or it cannot be opened.
+        InputError: another holds it all the time, or it cannot be opened.
     """
     try:
         # a pipe would wait for one who reads
@@ -360,12 +362,18 @@ def locked(path: Path, problem: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
     with file:
-        try:
-            _lock(file.fileno())
-        except (BlockingIOError, PermissionError) as error:
-            raise InputError(problem) from error
-        except OSError:
-            pass  # a file system without locks
+        give_up = time.monotonic() + patience
+        while True:
+            try:
+                _lock(file.fileno())
+            except (BlockingIOError, PermissionError) as error:
+                if time.monotonic() >= give_up:
+                    raise InputError(problem) from error
+                time.sleep(0.05)
+                continue
+            except OSError:
+                pass  # a file system without locks
+            break
         yield
 
 

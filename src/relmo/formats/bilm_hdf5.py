@@ -180,7 +180,7 @@ def _given_words(
     if has_characters(settings):
         raise InputError(
             f"{NAME}: {options}: token_embeddings are for a model without characters, and it has "
-            "'char_cnn'; for this one: relmo.load(...).tokens.use(token_embeddings, vocab)"
+            "'char_cnn'; for this one: relmo.load(...).load_token_vectors(token_embeddings, vocab)"
         )
     return read_vocab(vocab, path)
 
