@@ -24,7 +24,7 @@ from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.layer_cache import default_folder
 from relmo.tasks.scores import Scores, evaluate
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_run import TaggerData, train_tagger
+from relmo.tasks.training import TaskData, train_task
 from relmo.train.loop import Progress
 
 SEED = 2018
@@ -153,8 +153,8 @@ def main() -> None:
     recipe = RECIPES[given.name]
     parts = recipe.parts(Path(data))
     run = given.runs / given.name
-    trained = TaggerData(train=parts.train, dev=parts.dev, elmo=relmo.load(), cache=given.cache)
-    train_tagger(trained, run, recipe.config, recipe.training, resume=True,
+    trained = TaskData(train=parts.train, dev=parts.dev, elmo=relmo.load(), cache=given.cache)
+    train_task(Tagger, trained, run, recipe.config, recipe.training, resume=True,
                  on_progress=tell)  # fmt: skip
     print(store(run, given.out / given.name, recipe, parts))
 

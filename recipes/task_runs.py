@@ -17,7 +17,6 @@ from relmo.data.tagged import TaggedSentence
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError, RelmoError
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_run import ClassifierData, train_classifier
 from relmo.tasks.config import (
     ClassifierConfig,
     ClassifierTraining,
@@ -28,7 +27,7 @@ from relmo.tasks.config import (
 from relmo.tasks.layer_cache import default_folder
 from relmo.tasks.scores import evaluate, label_scores
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_run import TaggerData, train_tagger
+from relmo.tasks.training import TaskData, train_task
 
 C = TypeVar("C", bound=TokenConfig)
 LAYERS = {
@@ -116,7 +115,7 @@ def biLM(name: str | None, config: TokenConfig) -> Elmo | None:  # noqa: N802 - 
 
 def tagged(
     name: str,
-    data: TaggerData,
+    data: TaskData[TaggedSentence],
     test: Sequence[TaggedSentence],
     out: Path,
     config: TaggerConfig,
@@ -136,7 +135,7 @@ def tagged(
         last: take it as it is after the last epoch, not after the one best on `data.dev`.
     """
     start, start_cpu = time.perf_counter(), time.process_time()
-    result = train_tagger(data, out, config, training, resume=True)
+    result = train_task(Tagger, data, out, config, training, resume=True)
     tagger = Tagger.load(out / "last" if last else out, elmo=data.elmo if config.elmo else None)
     scores = evaluate([s.tags for s in test], tagger.tag(test), tagger.scheme)
     dev = {} if last or result.best is None else {"dev": 100 - result.best}
@@ -152,7 +151,7 @@ def tagged(
 
 def classified(
     name: str,
-    data: ClassifierData,
+    data: TaskData[LabelledSentence],
     test: Sequence[LabelledSentence],
     out: Path,
     config: ClassifierConfig,
@@ -169,7 +168,7 @@ def classified(
         training: how.
     """
     start, start_cpu = time.perf_counter(), time.process_time()
-    result = train_classifier(data, out, config, training, resume=True)
+    result = train_task(Classifier, data, out, config, training, resume=True)
     classifier = Classifier.load(out, elmo=data.elmo if config.elmo else None)
     scores = label_scores([s.label or "" for s in test], classifier.classify(test))
     measured = {

@@ -22,7 +22,7 @@ from relmo.data.labelled import split
 from relmo.data.tagged import TaggedSentence, read_tagged
 from relmo.elmo.model import Elmo
 from relmo.tasks.config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_run import TaggerData
+from relmo.tasks.training import TaskData
 from relmo.train.config import TrainConfig
 from relmo.train.finetune import finetune
 
@@ -138,7 +138,7 @@ def runs(
             start = time.perf_counter()
             elmo = tuned(parts, model, out)
             print(f"biLM tuned in {time.perf_counter() - start:.0f} s", file=sys.stderr)
-        data = TaggerData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
+        data = TaskData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
         config = OWN if elmo is None else READS[setting]
         for seed in seeds:
             name, training = f"{setting}: {RUNS[row]}", replace(TRAINING[setting], seed=seed)

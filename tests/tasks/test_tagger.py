@@ -10,10 +10,8 @@ import torch
 
 from relmo.elmo.model import BOX, load
 from relmo.errors import ConfigError, FormatError, InputError
-from relmo.tasks.inputs import allowed_steps
-from relmo.tasks.network import TaggerNetwork
 from relmo.tasks.scores import evaluate
-from relmo.tasks.tagger import SHIPPED, TaggedTokens, Tagger
+from relmo.tasks.tagger import SHIPPED, TaggedTokens, Tagger, TaggerNetwork, allowed_steps
 from tests.helpers import tiny_elmo
 from tests.tasks.helpers import DEV, config, elmo, sentence
 
