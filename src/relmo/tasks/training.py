@@ -419,7 +419,8 @@ class TaskRun(Generic[E]):
     def validate(self) -> dict[str, float]:
         """Return the scores of the development data, in percent; see `loop.Job`."""
         self.task.network.eval()
-        return self.task.score(self.dev_inputs, self.dev_targets, _VALIDATION_TOKENS)
+        scores = self.task.score(self.dev_inputs, self.dev_targets, _VALIDATION_TOKENS)
+        return {name: float(score) for name, score in scores.items()}  # numpy's cannot be resumed
 
     def record(self, measures: dict[str, Any]) -> None:
         """Append a line to the run's metrics; see `loop.Job`."""
