@@ -143,9 +143,11 @@ def tagged(
         measured = {"dev accuracy": dev.get("dev"), "test accuracy": scores.accuracy}
     else:
         measured = {
-            "dev F1": dev.get("dev"), "precision": scores.precision, "recall": scores.recall,
+            "dev F1": dev.get("dev"),
+            "precision": scores.precision,
+            "recall": scores.recall,
             "test F1": scores.f1,
-        }  # fmt: skip
+        }
     return _timed(name, measured, start, start_cpu)
 
 
@@ -173,8 +175,9 @@ def classified(
     scores = label_scores([s.label or "" for s in test], classifier.classify(test))
     measured = {
         "dev accuracy": None if result.best is None else 100 - result.best,
-        "test accuracy": scores.accuracy, "test macro-F1": scores.macro_f1,
-    }  # fmt: skip
+        "test accuracy": scores.accuracy,
+        "test macro-F1": scores.macro_f1,
+    }
     return _timed(name, measured, start, start_cpu)
 
 

@@ -106,9 +106,14 @@ def tuned(parts: Tweets, model: str | None, out: Path) -> Elmo:
         lines = (" ".join(sentence.tokens) + "\n" for sentence in sentences)
         (out / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
     finetune(
-        relmo.load(model).checkpoint(), out / "train.txt", out / "dev.txt", out / "bilm", TUNING,
-        epochs=2, resume=True,
-    )  # fmt: skip
+        relmo.load(model).checkpoint(),
+        out / "train.txt",
+        out / "dev.txt",
+        out / "bilm",
+        TUNING,
+        epochs=2,
+        resume=True,
+    )
     return relmo.load(out / "bilm" / "best")
 
 
@@ -155,10 +160,15 @@ def main() -> None:
         run
         for setting in given.setting
         for run in runs(
-            setting, parts[setting], given.run, given.seeds, given.model, given.out / setting,
+            setting,
+            parts[setting],
+            given.run,
+            given.seeds,
+            given.model,
+            given.out / setting,
             given.cache,
         )
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

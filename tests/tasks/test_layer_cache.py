@@ -100,7 +100,7 @@ def test_a_damaged_file_is_written_anew(
     np.save(path, np.zeros((2, 3, 8), np.float16))
     assert seen(tmp_path)
     assert path.read_bytes() == whole
-    assert "written anew" in caplog.text
+    assert "written again" in caplog.text
 
 
 def test_a_run_that_dies_halfway_leaves_no_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

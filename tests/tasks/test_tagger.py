@@ -94,15 +94,22 @@ def test_empty_sentences_have_no_tags(run: Path):
 
 def test_spans_have_offsets_and_the_score_of_their_least_certain_tag():
     tagged = TaggedTokens(
-        tokens=("in", "New", "York", "Ann"), tags=("O", "B-LOC", "I-LOC", "B-PER"),
-        scores=(0.9, 0.8, 0.5, 0.7), scheme="BIO",
-    )  # fmt: skip
+        tokens=("in", "New", "York", "Ann"),
+        tags=("O", "B-LOC", "I-LOC", "B-PER"),
+        scores=(0.9, 0.8, 0.5, 0.7),
+        scheme="BIO",
+    )
     assert tagged.spans == [("LOC", 1, 3, 0.5, None, None), ("PER", 3, 4, 0.7, None, None)]
     found = json.loads(json.dumps(tagged.to_dict()))
     assert found["text"] is found["offsets"] is None
     assert found["spans"][0] == {
-        "label": "LOC", "start": 1, "end": 3, "score": 0.5, "start_char": None, "end_char": None,
-    }  # fmt: skip
+        "label": "LOC",
+        "start": 1,
+        "end": 3,
+        "score": 0.5,
+        "start_char": None,
+        "end_char": None,
+    }
 
 
 def test_tokens_and_spans_of_a_text_are_stretches_of_it(run: Path):

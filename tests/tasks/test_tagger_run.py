@@ -235,9 +235,11 @@ def test_a_tagger_of_labels_alone_gives_spans(tmp_path: Path):
     assert (tagger.scheme, tagger.tags) == ("IO", ("O", "I-P", "I-L"))
     assert tagger.tag(corpus) == [found.tags for found in tagger.predict([corpus[0].tokens] * 5)]
     found = TaggedTokens(
-        tokens=("Ann", "Lee", "in", "Rome"), tags=("I-P", "I-P", "O", "I-L"),
-        scores=(0.5, 0.25, 1.0, 1.0), scheme=tagger.scheme,
-    )  # fmt: skip
+        tokens=("Ann", "Lee", "in", "Rome"),
+        tags=("I-P", "I-P", "O", "I-L"),
+        scores=(0.5, 0.25, 1.0, 1.0),
+        scheme=tagger.scheme,
+    )
     assert [span[:4] for span in found.spans] == [("P", 0, 2, 0.25), ("L", 3, 4, 1.0)]
     trained(tmp_path / "plain", data(train=corpus, dev=corpus, scheme="plain"))
     assert Tagger.load(tmp_path / "plain").tags == ("O", "P", "L")

@@ -145,13 +145,11 @@ class TaskModel:
         """
         folder = cls._find(Path(folder))
         stored = cls.read(folder)
+        softmax = stored.network.config.softmax_words
         if stored.elmo is None:
             elmo = None
         else:
-            elmo = _check_elmo(
-                _load_elmo(stored.elmo, folder) if elmo is None else elmo,
-                stored.elmo, folder, softmax=stored.network.config.softmax_words,
-            ).to(device)  # fmt: skip
+            elmo = _referred_elmo(stored.elmo, folder, elmo, softmax=softmax).to(device)
         return cls(
             stored.network.to(device),
             **stored.outputs,
@@ -420,37 +418,35 @@ def _source(elmo: Elmo) -> str:
     return _BUNDLED if source == BOX.resolve() else str(source)
 
 
-def _load_elmo(reference: ElmoReference, folder: Path) -> Elmo:
-    """Load the biLM that a folder names.
+def _referred_elmo(
+    reference: ElmoReference, folder: Path, elmo: Elmo | None, *, softmax: bool
+) -> Elmo:
+    """Return the biLM that a folder names: `elmo` where it is given, else load it.
 
     Raises:
         InputError: it is no longer where it was.
+        FormatError: it differs from the one that the folder names.
     """
-    if reference.source == _BUNDLED:
-        return load()
-    path = folder / ELMO if reference.source == _HERE else Path(reference.source)
-    if reference.source != _HERE and not path.exists():
-        raise InputError(
-            f"{folder}: the biLM it was trained on is no longer at '{path}'; give it as elmo="
-        )
-    return load(path)
-
-
-def _check_elmo(elmo: Elmo, expected: ElmoReference, folder: Path, *, softmax: bool) -> Elmo:
-    """Return the biLM if it is the one that the folder names.
-
-    Raises:
-        FormatError: it differs.
-    """
+    if elmo is None and reference.source == _BUNDLED:
+        elmo = load()
+    elif elmo is None and reference.source == _HERE:
+        elmo = load(folder / ELMO)
+    elif elmo is None:
+        path = Path(reference.source)
+        if not path.exists():
+            raise InputError(
+                f"{folder}: the biLM it was trained on is no longer at '{path}'; give it as elmo="
+            )
+        elmo = load(path)
     sha256 = elmo_sha256(elmo, softmax=softmax)
-    if sha256 != expected.sha256:
+    if sha256 != reference.sha256:
         raise FormatError(
-            f"{folder}: was trained on a biLM of sha256 {expected.sha256:.12}..., got "
+            f"{folder}: was trained on a biLM of sha256 {reference.sha256:.12}..., got "
             f"{sha256:.12}...: {elmo!r}"
         )
-    if (elmo.n_layers, elmo.dim) != (expected.n_layers, expected.dim):
+    if (elmo.n_layers, elmo.dim) != (reference.n_layers, reference.dim):
         raise FormatError(
-            f"{folder}: says of its biLM {expected.n_layers} layers of {expected.dim}, it has "
+            f"{folder}: says of its biLM {reference.n_layers} layers of {reference.dim}, it has "
             f"{elmo.n_layers} of {elmo.dim}"
         )
     return elmo
