@@ -63,13 +63,21 @@ HOW = TaskTraining(epochs=2, batch_size=2, learning_rate=0.05)
 
 
 def test_a_killed_run_goes_on_as_the_run_that_was_not_and_is_saved_and_loaded(tmp_path: Path):
-    task = Lengths.train(TRAIN, DEV, tmp_path / "whole", elmo=elmo(), config=CONFIG, training=HOW)
+    data = TaskData(train=TRAIN, dev=DEV, elmo=elmo(), cache=tmp_path / "cache")
+    task = Lengths.train(
+        TRAIN,
+        DEV,
+        tmp_path / "whole",
+        elmo=data.elmo,
+        cache=data.cache,
+        config=CONFIG,
+        training=HOW,
+    )
 
     def kill(progress: Any) -> None:
         if progress.step == 15:  # in the second epoch
             raise KeyboardInterrupt
 
-    data = TaskData(train=TRAIN, dev=DEV, elmo=elmo())
     with pytest.raises(KeyboardInterrupt):
         train_task(Lengths, data, tmp_path / "parts", CONFIG, HOW, on_progress=kill)
     result = train_task(Lengths, data, tmp_path / "parts", CONFIG, HOW, resume=True)
