@@ -96,7 +96,7 @@ def own_words(
     if vectors is not None:
         if vectors[1].shape[1] != config.word_dim:
             raise ConfigError(
-                f"word vectors: expected {config.word_dim} numbers each, as --word-dim says, got "
+                f"word vectors: expected {config.word_dim} numbers each, as word_dim says, got "
                 f"{vectors[1].shape[1]}"
             )
         words = vectors[0]
@@ -170,7 +170,7 @@ def _output_embeddings(elmo: Elmo) -> tuple[Tensor, Vocabulary]:
     weight = None if elmo.softmax is None else elmo.softmax.get("weight")
     if weight is None or elmo.vocab is None or weight.shape != (len(elmo.vocab), elmo.dim // 2):
         raise ConfigError(
-            f"--softmax-words: {elmo!r} has no softmax with a row for each word; expected a model "
+            f"softmax_words: {elmo!r} has no softmax with a row for each word; expected a model "
             "that kept it, such as the bundled one"
         )
     return weight, elmo.vocab

@@ -228,8 +228,8 @@ def _write(
                 rows = layers.swapaxes(0, 1).astype("<f2")  # (tokens, n_layers, dim)
             if not np.isfinite(rows).all():
                 raise InputError(
-                    f"{path}: a number of the layers is too large for half precision; go without "
-                    "the cache: --cache none"
+                    f"{path}: a number of the layers is too large for half precision; train "
+                    "without a cache"
                 )
             data = rows.tobytes()
             file.write(data)
@@ -253,5 +253,5 @@ def _make_room(folder: Path, n_bytes: int) -> None:
     if free < n_bytes:
         raise InputError(
             f"{folder}: the layers take {n_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            "give another folder with --cache DIR, or go without: --cache none"
+            "give another folder for the cache, or train without one"
         )

@@ -316,7 +316,7 @@ def load(
     metadata, sums = _read(path, (elmo.n_layers + 1, elmo.dim))
     if metadata["model"] != parameters_sha256(elmo.checkpoint()):
         raise InputError(
-            f"{path}: average vectors of another model; name it with --model, or start again"
+            f"{path}: average vectors of another model; load that one, or average anew"
         )
     try:
         keys: list[str] = json.loads(metadata["keys"])
@@ -348,7 +348,7 @@ def _read(
             if sizes[1:] != shape:
                 raise InputError(
                     f"{path}: vectors of {sizes[1] - 1} layers and width {sizes[2]}, but the "
-                    f"model has {shape[0] - 1} and {shape[1]}; name theirs with --model"
+                    f"model has {shape[0] - 1} and {shape[1]}; load theirs"
                 )
             sums = file.get_tensor("sums")
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
