@@ -15,7 +15,7 @@ from relmo.errors import ConfigError, InputError, TrainingError
 from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.inputs import epoch_batches, word_vectors
 from relmo.tasks.tagger import TaggedTokens, Tagger, TaggerNetwork
-from relmo.tasks.training import TaskData, TaskRun
+from relmo.tasks.training import TaskData, TaskJob
 from relmo.text.vocab import Vocabulary
 from relmo.train.folder import RunFolder
 from tests.helpers import tiny_elmo
@@ -154,14 +154,14 @@ def test_given_word_vectors_are_where_it_starts():
     vectors = torch.arange(6.0).reshape(3, 2)
     given = data(elmo=None, vectors=(Vocabulary(["rome", "Rome", "x"]), vectors))
     shape = config(elmo=False, word_dim=2)
-    run = TaskRun(Tagger, given, RunFolder(Path("nowhere")), shape, training())
+    run = TaskJob(Tagger, given, RunFolder(Path("nowhere")), shape, training())
     words, rows = run.words, run.task.network.words
     assert words is not None
     assert rows is not None
     assert rows[words.index("Rome")].tolist() == [2, 3]
     assert rows[words.index("anything")].tolist() == [2, 3]  # their mean
     with pytest.raises(ConfigError, match="word vectors: expected 3 numbers each"):
-        TaskRun(Tagger, given, run.folder, replace(shape, word_dim=3), training())
+        TaskJob(Tagger, given, run.folder, replace(shape, word_dim=3), training())
 
 
 def test_every_epoch_has_every_sentence_once_in_its_own_order():

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.training import TaskRun
+from relmo.tasks.training import TaskJob
 from relmo.train.folder import RunFolder
 from tests.tasks.helpers import config, data, training
 
 BATCH = [3, 1, 2]
 
 
-def new(shape: dict[str, Any] | None = None, **how: Any) -> TaskRun:
+def new(shape: dict[str, Any] | None = None, **how: Any) -> TaskJob:
     """A run before its first step, without dropout unless asked for."""
     whole = config(**{"dropout": 0.0, "mix_dropout": 0.0, **(shape or {})})
-    return TaskRun(Tagger, data(), RunFolder(Path("nowhere")), whole, training(**how))
+    return TaskJob(Tagger, data(), RunFolder(Path("nowhere")), whole, training(**how))
 
 
 def test_the_penalty_draws_a_mix_to_the_mean_of_the_layers():

@@ -33,8 +33,8 @@ from relmo.text.tokenizers import check_strings
 from relmo.text.vocab import Vocabulary
 
 __all__ = [
-    "Encoder",
     "InputSource",
+    "SentenceSource",
     "WordVectors",
     "elmo_sha256",
     "epoch_batches",
@@ -190,7 +190,7 @@ class InputSource(Protocol[Inputs]):
         """Yield the numbers of examples to compute together."""
 
 
-class Encoder:
+class SentenceSource:
     """The sentences of a data set as inputs of a network.
 
     Args:

@@ -1,4 +1,4 @@
-"""Training a task: what each task defines (`Task`), and the run that trains any (`TaskRun`).
+"""Training a task: what each task defines (`Task`), and the run that trains any (`TaskJob`).
 
 A run goes on bit for bit where it was stopped, is rolled back, and keeps its best epoch. Its folder
 is that of `relmo.train.folder`; with several seeds there is one for each, `seed-1`, `seed-2`, ...
@@ -27,8 +27,8 @@ from relmo.formats import relmo_format
 from relmo.tasks.config import TaskTraining, TokenConfig
 from relmo.tasks.folder import ELMO, TaskModel
 from relmo.tasks.inputs import (
-    Encoder,
     InputSource,
+    SentenceSource,
     WordVectors,
     elmo_sha256,
     epoch_batches,
@@ -41,7 +41,7 @@ from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
 from relmo.train.optimizers import clip_gradient
 
-__all__ = ["Example", "Targets", "Task", "TaskData", "TaskRun", "train_task"]
+__all__ = ["Example", "Targets", "Task", "TaskData", "TaskJob", "train_task"]
 
 Targets = Sequence[npt.NDArray[np.int64]]
 """Classes of each example by their numbers: such as one per token, or one for the sentence."""
@@ -133,7 +133,9 @@ class Task(TaskModel, ABC, Generic[E]):
         """
         if layers is None and self.elmo is not None:
             layers = ComputedLayers(self.elmo, sentences)
-        return Encoder(self.network.config, self.words, sentences, layers, self.device, self.elmo)
+        return SentenceSource(
+            self.network.config, self.words, sentences, layers, self.device, self.elmo
+        )
 
     @abstractmethod
     def loss(self, inputs: Any, targets: Tensor) -> Tensor:
@@ -233,7 +235,7 @@ def train_task(  # noqa: PLR0913 - what is trained, on what, and its callbacks
     """
     folder = RunFolder(Path(out), task.mismatch)
     folder.check(resume)
-    run = TaskRun(task, data, folder, config, training, on_cache)
+    run = TaskJob(task, data, folder, config, training, on_cache)
     with folder.held(resume):
         return fit(
             run,
@@ -247,7 +249,7 @@ def train_task(  # noqa: PLR0913 - what is trained, on what, and its callbacks
         )
 
 
-class TaskRun(Generic[E]):
+class TaskJob(Generic[E]):
     """The job (`loop.Job`) of training a task; see `train_task` for the arguments."""
 
     def __init__(
