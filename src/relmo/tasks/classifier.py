@@ -23,7 +23,7 @@ from relmo._typing import Float
 from relmo.data.labelled import LabelledSentence
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
 from relmo.nn.token_encoders import Projection
 from relmo.tasks.config import ClassifierConfig, ClassifierTraining
 from relmo.tasks.inputs import InputSource
@@ -250,7 +250,7 @@ class Classifier(Task[LabelledSentence]):
     ) -> npt.NDArray[np.float32]:
         """Return probabilities of each label for each sentence or pair, in order, (n, n_labels)."""
         probabilities = np.zeros((len(source.lengths), len(self.labels)), np.float32)
-        with torch.no_grad(), without_autocast(self.device):
+        with exact(self.device):
             for numbers in source.batches(token_budget):
                 scores: Tensor = self.network(source(numbers))
                 probabilities[numbers] = scores.softmax(1).cpu().numpy()

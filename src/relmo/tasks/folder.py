@@ -23,12 +23,12 @@ from typing import Any, ClassVar, Self
 
 import torch
 
-from relmo._files import model_folder, open_regular
+from relmo._files import lacks, model_folder, read_json
 from relmo.elmo.model import BOX, Elmo, load
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import relmo_format
-from relmo.formats._checks import read_vocab
-from relmo.nn.bilm import without_memory
+from relmo.formats.checkpoint import read_model_vocab
+from relmo.nn.bilm import no_init
 from relmo.tasks.config import TokenConfig
 from relmo.tasks.inputs import elmo_sha256
 from relmo.tasks.network import TokenNetwork
@@ -40,7 +40,6 @@ __all__ = ["ELMO", "ElmoReference", "StoredTask", "TaskModel"]
 CONFIG, VOCAB, ELMO, CARD = "config.json", "vocab.txt", "elmo", "README.md"
 _BUNDLED, _HERE = "box", "here"
 _VERSION = 1
-_MAX_CONFIG_BYTES = 2**24
 _MAX_WIDTH = 2**20
 
 
@@ -243,7 +242,7 @@ class TaskModel:
             )
         outputs = cls._read_outputs(values, where)
         words = _read_words(folder / VOCAB, config, values["words_sha256"], where)
-        with without_memory():  # an absurd width fails on the file's shapes, not on memory
+        with no_init():  # an absurd width fails on the file's shapes, not on memory
             network = cls.build(config, outputs, elmo, words)
         shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
         tensors = relmo_format.read_tensors(folder / cls._tensor_file(), lambda _: shapes.items())
@@ -276,8 +275,9 @@ class TaskModel:
         """Return why a folder holds no model of this kind, or None where it does."""
         if not folder.is_dir():
             return "it is not a folder"
-        if not (folder / CONFIG).is_file():
-            return f"it has no {CONFIG}"
+        reason = lacks(folder, CONFIG)
+        if reason is not None:
+            return reason
         try:
             _read_config(folder / CONFIG, f"relmo-{cls.kind}")
         except RelmoError as error:
@@ -296,7 +296,7 @@ class TaskModel:
             raise InputError(f"'{folder}' is not a folder; expected a {cls.kind}'s or a run's")
         file = cls._tensor_file()
         for path in (folder, folder / BEST, folder / LAST):
-            if (path / file).is_file():
+            if (path / file).exists():
                 return path
         if runs := sorted(path.parent for path in folder.glob(f"*/{BEST}/{file}")):
             raise InputError(
@@ -336,17 +336,7 @@ def _read_config(path: Path, format: str) -> dict[str, Any]:
         FormatError: it is not JSON, or of another format or version.
     """
     where = f"{format}: {path}"
-    try:
-        with open_regular(path) as file:
-            data = file.read(_MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
-    try:
-        values = json.loads(data) if len(data) <= _MAX_CONFIG_BYTES else None
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where}: is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise FormatError(f"{where}: expected a JSON object of at most {_MAX_CONFIG_BYTES} bytes")
+    values = read_json(path, where)
     if values.get("format") != format:
         raise FormatError(f"{where}: 'format' is {values.get('format')!r:.60}, expected {format!r}")
     if values.get("version") != _VERSION:
@@ -377,7 +367,7 @@ def _read_words(path: Path, config: TokenConfig, sha256: object, where: str) -> 
         )
     if not config.word_dim:
         return None
-    words = read_vocab(path)
+    words = read_model_vocab(path)
     if words.sha256() != sha256:
         raise FormatError(
             f"{path}: not the words of {CONFIG}: expected words of sha256 {sha256!s:.12}..., got "

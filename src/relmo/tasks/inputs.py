@@ -22,8 +22,8 @@ from relmo.data.word_vectors import read as read_vectors
 from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
 from relmo.formats.verify import parameters_sha256
-from relmo.nn import packing
-from relmo.nn.packing import packed_index
+from relmo.nn.packing import pack
+from relmo.nn.softmax import Softmax
 from relmo.tasks.config import TaskTraining, TokenConfig
 from relmo.tasks.layer_cache import LayerSource
 from relmo.tasks.network import CHARACTERS, TokenInputs, TokenNetwork
@@ -167,7 +167,7 @@ def elmo_sha256(elmo: Elmo, *, softmax: bool) -> str:
 
 
 def _output_embeddings(elmo: Elmo) -> tuple[Tensor, Vocabulary]:
-    weight = None if elmo.softmax is None else elmo.softmax.get("weight")
+    weight = elmo.softmax.weight if isinstance(elmo.softmax, Softmax) else None
     if weight is None or elmo.vocab is None or weight.shape != (len(elmo.vocab), elmo.dim // 2):
         raise ConfigError(
             f"softmax_words: {elmo!r} has no softmax with a row for each word; expected a model "
@@ -234,7 +234,7 @@ class SentenceSource:
         Args:
             numbers: of sentences that have tokens, in decreasing length, at least one.
         """
-        index = packed_index(packing.pack(self.lengths[list(numbers)]), self.device)
+        index = pack(self.lengths[list(numbers)], device=self.device)
         types = np.concatenate([self._types[number] for number in numbers])
         characters = inverse = None
         if self._characters is not None:

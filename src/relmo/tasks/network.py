@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from relmo._typing import Float, Integer
 from relmo.config import CharCNNConfig
-from relmo.nn.lstm import LSTMLayer, run
+from relmo.nn.lstm import LSTMLayer
 from relmo.nn.mix import ScalarMix
-from relmo.nn.packing import PackedIndex
+from relmo.nn.packing import Packing
 from relmo.nn.token_encoders import CharCNN, Projection
 from relmo.tasks.config import TokenConfig
 
@@ -43,7 +43,7 @@ class BiLSTM(nn.Module):
         # The forward and the backward direction, by the names that the files of taggers have.
         self.ahead, self.back = LSTMLayer(n_in, dim), LSTMLayer(n_in, dim)
 
-    def forward(self, x: Float[Tensor, "N n_in"], index: PackedIndex) -> Float[Tensor, "N both"]:
+    def forward(self, x: Float[Tensor, "N n_in"], index: Packing) -> Float[Tensor, "N both"]:
         """Return the outputs of both directions side by side.
 
         Args:
@@ -56,10 +56,12 @@ class BiLSTM(nn.Module):
         if not index.batch_sizes:
             return x.new_zeros(0, 2 * self.dim)
         zeros = x.new_zeros(index.batch_sizes[0], self.dim)
-        forward, backward = (
-            run(x[order], index.batch_sizes, zeros, zeros, layer, index.keep)[0]
-            for order, layer in ((index.forward, self.ahead), (index.backward, self.back))
-        )
+        outputs = []
+        for order, layer in ((index.forward, self.ahead), (index.backward, self.back)):
+            kernel, weights = layer.kernel(x)
+            y, _, _ = kernel(x[order], index.batch_sizes, zeros, zeros, weights, index.carry_mask)
+            outputs.append(y)
+        forward, backward = outputs
         return torch.cat([forward[index.unpack_forward], backward[index.unpack_backward]], dim=1)
 
 
@@ -80,7 +82,7 @@ class TokenInputs:
         softmax: each word's output embedding in the biLM (N, dim // 2), or None.
     """
 
-    index: PackedIndex
+    index: Packing
     layers: Tensor | None = None
     characters: Tensor | None = None
     types: Tensor | None = None

@@ -11,7 +11,7 @@ where asked with a second mix of the biLM's layers beside it, alone or as a chai
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -23,17 +23,16 @@ from torch import Tensor, nn
 
 from relmo._typing import Bool, Float, Integer
 from relmo.data.spans import Scheme, spans
-from relmo.data.tag_reading import read_tags
-from relmo.data.tagged import TaggedSentence, canonical_tags
+from relmo.data.tagged import TaggedSentence, canonical_tags, read_canonical
 from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
 from relmo.nn.crf import CRF, best_paths
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
 from relmo.nn.token_encoders import Projection
 from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.inputs import InputSource
 from relmo.tasks.network import TokenInputs, TokenNetwork
-from relmo.tasks.scores import evaluate
+from relmo.tasks.scores import span_scores
 from relmo.tasks.training import Targets, Task, TaskData
 from relmo.text.tokenizers import Offset, Sentence, Tokenize, offsets, with_texts
 from relmo.text.vocab import Vocabulary
@@ -278,7 +277,7 @@ class Tagger(Task[TaggedSentence]):
     ) -> list[tuple[list[int], list[float]]]:
         """Return the best tags of each sentence, in order, and the probability of each."""
         predictions: list[tuple[list[int], list[float]]] = [([], []) for _ in source.lengths]
-        with torch.no_grad(), without_autocast(self.device):
+        with exact(self.device):
             for numbers in source.batches(token_budget):
                 tags, scores = self.network.decode(source(numbers), self.allowed)
                 tag_list, score_list, stop = tags.tolist(), scores.tolist(), 0
@@ -296,10 +295,8 @@ class Tagger(Task[TaggedSentence]):
         Raises:
             InputError: the tagger does not know a true tag, in whichever spelling or scheme.
         """
-        reading = read_tags(
-            [s.tags for s in sentences], self.scheme, where=lambda n, k: sentences[n].where(k)
-        )  # its warnings are logged where the two are compared
-        _tag_ids([replace(s, tags=reading.in_scheme(s.tags)) for s in sentences], self.tags)
+        canonical, _ = read_canonical(sentences, self.scheme)
+        _tag_ids(canonical, self.tags)  # which refuses unknown ones
         return [prediction.tags for prediction in self.predict([s.tokens for s in sentences])]
 
     @classmethod
@@ -329,7 +326,9 @@ class Tagger(Task[TaggedSentence]):
     ) -> dict[str, float]:
         """Return precision, recall, F1 and accuracy in percent; "score" is 100 - F1."""
         predicted = [self._names(tags) for tags, _ in self._decode(source, token_budget)]
-        scores = evaluate([self._names(tags.tolist()) for tags in targets], predicted, self.scheme)
+        scores = span_scores(
+            [self._names(tags.tolist()) for tags in targets], predicted, self.scheme
+        )
         return {
             "score": 100 - scores.f1,
             "precision": scores.precision,
