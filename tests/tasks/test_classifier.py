@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from relmo.errors import ConfigError, FormatError, InputError
-from relmo.tasks.classifier import Classifier
-from relmo.tasks.network import ClassifierNetwork, matched
+from relmo.tasks.classifier import Classifier, ClassifierNetwork, matched
 from tests.helpers import tiny_elmo
 from tests.tasks.classifier_helpers import LABELS, TEXTS, config, example, new
 

@@ -168,20 +168,20 @@ def _train(
 ) -> list[float]:
     """One run; the accuracy of the development data, and of the test data where there are such."""
     from relmo.tasks.classifier import Classifier
-    from relmo.tasks.classifier_run import ClassifierData, train_classifier
     from relmo.tasks.scores import label_scores
+    from relmo.tasks.training import TaskData, train_task
 
     train, dev, test = parts
     assert train is not None
     assert dev is not None
-    data = ClassifierData(
+    data = TaskData(
         train=train,
         dev=dev,
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
         cache=tasks.cache_folder(given["cache"]),
         vectors=given["vectors"],
     )
-    job = partial(train_classifier, data, out, config, training)
+    job = partial(train_task, Classifier, data, out, config, training)
     scores = [tasks.trained(job, given, out, "accuracy")]
     if test is not None:
         classifier = Classifier.load(out, device=given["device"])
@@ -256,8 +256,7 @@ def predict(
 ) -> None:
     """Print the label of each sentence or pair of FILE, a line each, and after a tab how sure."""
     from relmo.data.labelled import read_labelled
-    from relmo.tasks.classifier import Classifier
-    from relmo.tasks.classifier_data import check_pairs
+    from relmo.tasks.classifier import Classifier, check_pairs
 
     layout = _layout(format, text_columns, tokenizer, encoding)
     sentences = read_labelled(file, label_column=None, **layout)

@@ -126,12 +126,12 @@ def _train(
 ) -> list[float]:
     """One run; the F1 of the development data, and of the test data where there are such."""
     from relmo.tasks.tagger import Tagger
-    from relmo.tasks.tagger_run import TaggerData, train_tagger
+    from relmo.tasks.training import TaskData, train_task
 
     train, dev, test = parts
     assert train is not None
     assert dev is not None
-    data = TaggerData(
+    data = TaskData(
         train=train,
         dev=dev,
         elmo=models.load(given["model"]).to(runs.device(given["device"])) if config.elmo else None,
@@ -139,7 +139,7 @@ def _train(
         vectors=given["vectors"],
         scheme=None if given["scheme"] is None else given["scheme"].value,
     )
-    job = partial(train_tagger, data, out, config, training)
+    job = partial(train_task, Tagger, data, out, config, training)
     scores = [tasks.trained(job, given, out, "F1")]
     if test is not None:
         tested, _ = _scores(Tagger.load(out, device=given["device"]), test)
