@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from relmo._files import locked
-from relmo.cli.config_file import ConfigFile
+from relmo.cli._config_file import ConfigFile
 from relmo.errors import FormatError, InputError, RelmoError
 from relmo.hub import _cache
 from relmo.tasks import senses
