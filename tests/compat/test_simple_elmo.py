@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.test_predictions import WORDS
 
 import relmo
 from relmo.compat.simple_elmo import ElmoModel
 from relmo.elmo.language_model import NextWords
 from relmo.errors import InputError
+from tests.elmo.test_language_model import WORDS
 from tests.helpers import tiny_model
 
 TEXTS = [["the", "cat", "sat"], [], ["on", "the", "mat", "the", "ornithopter", "."], ["."]]

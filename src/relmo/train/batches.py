@@ -47,7 +47,7 @@ class ShuffledLines:
         self._found_any = False
 
     def position(self) -> dict[str, int]:
-        """The start of the next buffer: plain numbers."""
+        """Return the start of the next buffer: plain numbers."""
         return {"epoch": self.epoch, "file": self.file, "line": self.line, "number": self.number}
 
     def seek(self, position: dict[str, int]) -> None:
@@ -58,11 +58,11 @@ class ShuffledLines:
         self._found_any = self.file > 0 or self.line > 0  # perhaps before this position
 
     def generator(self, number: int, use: int) -> np.random.Generator:
-        """The random numbers of a buffer, or of an epoch, for one use."""
+        """Return the random numbers of a buffer, or of an epoch, for one use."""
         return np.random.default_rng([self._seed, use, number])
 
     def next(self) -> list[list[str]]:
-        """The sentences of the next buffer, shuffled, longer ones cut into pieces."""
+        """Return the sentences of the next buffer, shuffled, longer ones cut into pieces."""
         sentences: list[list[str]] = []
         n_lines = 0
         while n_lines * self._corpus.n_shards < _BUFFER_LINES:  # of all shards together
@@ -81,7 +81,7 @@ class ShuffledLines:
         return sentences
 
     def _next_line(self) -> str | None:
-        """The next line, or None at the end of an epoch."""
+        """Return the next line, or None at the end of an epoch."""
         while True:
             if self._open is None:
                 n_files = len(self._corpus.paths)
@@ -129,11 +129,11 @@ class LMBatch:
 
     @property
     def n_predictions(self) -> int:
-        """Predictions of one direction."""
+        """Number of predictions per direction."""
         return len(self.forward_inputs)
 
     def to(self, device: torch.device) -> "LMBatch":
-        """The same on a device."""
+        """Return the same batch on a device."""
         return LMBatch(
             self.words.to(device),
             self.batch_sizes,
@@ -154,10 +154,10 @@ class Batches(Protocol):
     """Whether a batch's rows continue the last one's."""
 
     def next(self) -> LMBatch:
-        """The next batch."""
+        """Return the next batch."""
 
     def position(self) -> dict[str, Any]:
-        """Where it is: numbers and strings."""
+        """Return where it is: numbers and strings."""
 
     def seek(self, position: dict[str, Any]) -> None:
         """Go to a position, so that `next` gives what it would have given there."""
@@ -187,7 +187,7 @@ class Encoder:
         forward: tuple[Sequence[str], Sequence[str]],
         backward: tuple[Sequence[str], Sequence[str]],
     ) -> LMBatch:
-        """Of (inputs, targets) in packed order for each direction."""
+        """Return the batch of (inputs, targets) in packed order for each direction."""
         places: dict[str, int] = {}
         rows = [
             np.array([places.setdefault(token, len(places)) for token in tokens], np.int64)
@@ -207,18 +207,18 @@ class Encoder:
 
 
 def sentence_batch(sentences: Sequence[Sequence[str]], encoder: Encoder) -> LMBatch:
-    """Sentences of falling length, each from `<S>` and back from `</S>`.
+    """Return a batch of sentences of decreasing length, each read from both ends.
 
     Forwards `<S> w1 .. wn` predicts `w1 .. wn </S>`; backwards `</S> wn .. w1` predicts
     `wn .. w1 <S>`: n + 1 predictions each (Peters et al. 2018, section 3.1).
     """
     packing = batching.pack([len(sentence) + 1 for sentence in sentences])
-    ahead = [token for sentence in sentences for token in (BOS_TOKEN, *sentence)]
-    behind = [token for sentence in sentences for token in (*sentence, EOS_TOKEN)]
+    forward = [token for sentence in sentences for token in (BOS_TOKEN, *sentence)]
+    backward = [token for sentence in sentences for token in (*sentence, EOS_TOKEN)]
     return encoder.batch(
         packing.batch_sizes,
-        ([ahead[k] for k in packing.forward], [behind[k] for k in packing.forward]),
-        ([behind[k] for k in packing.backward], [ahead[k] for k in packing.backward]),
+        ([forward[k] for k in packing.forward], [backward[k] for k in packing.forward]),
+        ([backward[k] for k in packing.backward], [forward[k] for k in packing.backward]),
     )
 
 
@@ -247,14 +247,14 @@ class SentenceBatches:
         self._batches: list[list[list[str]]] = []
 
     def next(self) -> LMBatch:
-        """The next batch."""
+        """Return the next batch."""
         while self._done >= len(self._batches):
             self._fill()
         self._done += 1
         return sentence_batch(self._batches[self._done - 1], self._encoder)
 
     def position(self) -> dict[str, Any]:
-        """The current buffer's start and the batches of it that were given."""
+        """Return the current buffer's start and how many of its batches were returned."""
         return {"buffer": self._start, "done": self._done}
 
     def seek(self, position: dict[str, Any]) -> None:
@@ -272,13 +272,13 @@ class SentenceBatches:
         self._batches = []
         for pool in _groups(sentences, self._pool_batches * self._batch_tokens):
             pool.sort(key=len, reverse=True)
-            self._batches += _shares(pool, self._batch_tokens)
+            self._batches += _even_groups(pool, self._batch_tokens)
         generator.shuffle(self._batches)
         self._done = 0
 
 
 def _groups(sentences: Sequence[list[str]], n_predictions: int) -> list[list[list[str]]]:
-    """Consecutive sentences of at most so many predictions together, at least one each."""
+    """Return groups of consecutive sentences, of at most so many predictions or one sentence."""
     groups: list[list[list[str]]] = []
     left = 0
     for sentence in sentences:
@@ -290,8 +290,8 @@ def _groups(sentences: Sequence[list[str]], n_predictions: int) -> list[list[lis
     return groups
 
 
-def _shares(sentences: Sequence[list[str]], n_predictions: int) -> list[list[list[str]]]:
-    """Consecutive sentences in as few groups of about one size as keep to so many predictions."""
+def _even_groups(sentences: Sequence[list[str]], n_predictions: int) -> list[list[list[str]]]:
+    """Split sentences into as few groups of about equal size as keep to so many predictions."""
     sizes = np.array([len(sentence) + 1 for sentence in sentences])
     ends = np.cumsum(sizes)
     n = -(-int(ends[-1]) // n_predictions)
@@ -316,7 +316,7 @@ class _Rows:
         self._taken = 0
 
     def take(self, steps: int) -> tuple[list[str], list[str]]:
-        """Inputs and targets of the next steps, time-major, (steps * rows) each."""
+        """Return inputs and targets of the next steps, time-major, (steps * rows) each."""
         columns = [self._take_row(row, steps) for row in range(len(self._rows))]
         inputs = [column[step] for step in range(steps) for column in columns]
         targets = [column[step] for step in range(steps, 2 * steps) for column in columns]
@@ -354,9 +354,9 @@ class _Rows:
         self._rows = [list(row) for row in position["rows"]]
 
 
-def _unlike(tokens: Sequence[str], mark: str) -> Tensor:
-    """0 where a token is the mark, else 1: (N, 1), float32."""
-    return torch.tensor([[float(token != mark)] for token in tokens])
+def _carry_mask(tokens: Sequence[str], boundary: str) -> Tensor:
+    """Return 0 where a token is the boundary token, else 1: (N, 1), float32."""
+    return torch.tensor([[float(token != boundary)] for token in tokens])
 
 
 class StreamBatches:
@@ -389,26 +389,26 @@ class StreamBatches:
         longest = 2**62  # a sentence may go on over any number of batches
         self._encoder, self._steps, self._n_rows = encoder, unroll_steps, n_rows
         self._resets = resets
-        self._ahead = _Rows(ShuffledLines(corpus, 2 * seed, longest), n_rows, backward=False)
-        self._back = _Rows(ShuffledLines(corpus, 2 * seed + 1, longest), n_rows, backward=True)
+        self._forward = _Rows(ShuffledLines(corpus, 2 * seed, longest), n_rows, backward=False)
+        self._backward = _Rows(ShuffledLines(corpus, 2 * seed + 1, longest), n_rows, backward=True)
 
     def next(self) -> LMBatch:
-        """The next batch."""
-        ahead, back = self._ahead.take(self._steps), self._back.take(self._steps)
-        batch = self._encoder.batch((self._n_rows,) * self._steps, ahead, back)
+        """Return the next batch."""
+        forward, backward = self._forward.take(self._steps), self._backward.take(self._steps)
+        batch = self._encoder.batch((self._n_rows,) * self._steps, forward, backward)
         if not self._resets:
             return batch
         return replace(
             batch,
-            forward_keep=_unlike(ahead[0], BOS_TOKEN),
-            backward_keep=_unlike(back[0], EOS_TOKEN),
+            forward_keep=_carry_mask(forward[0], BOS_TOKEN),
+            backward_keep=_carry_mask(backward[0], EOS_TOKEN),
         )
 
     def position(self) -> dict[str, Any]:
-        """Where both directions' readers are, and what is left of each row's sentence."""
-        return {"forward": self._ahead.position(), "backward": self._back.position()}
+        """Return where both directions' readers are, and what is left of each row's sentence."""
+        return {"forward": self._forward.position(), "backward": self._backward.position()}
 
     def seek(self, position: dict[str, Any]) -> None:
         """Go to a position."""
-        self._ahead.seek(position["forward"])
-        self._back.seek(position["backward"])
+        self._forward.seek(position["forward"])
+        self._backward.seek(position["backward"])

@@ -51,7 +51,7 @@ _GIT = (
 
 
 def checksums(paths: Iterable[Path]) -> list[str]:
-    """The sha256 of each file as it lies on the disk, in hexadecimal; a gigabyte takes a second.
+    """Return the sha256 of each file on the disk, in hexadecimal; a gigabyte takes a second.
 
     Raises:
         InputError: a file cannot be read.
@@ -60,7 +60,7 @@ def checksums(paths: Iterable[Path]) -> list[str]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, machine, number of threads, and the revision that is checked out.
+    """Return versions, machine, number of threads, and the revision that is checked out.
 
     Args:
         device: where the run computes.
@@ -79,7 +79,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def git_revision(folder: Path) -> dict[str, Any] | None:
-    """What is checked out there: the top folder, the revision, and whether tracked files differ.
+    """Return the top folder, the revision checked out there, and whether tracked files differ.
 
     None where there is no checkout, no commit or no git.
     """
@@ -91,7 +91,7 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What it prints; None where it fails, or takes too long."""
+    """Return what git prints; None where it fails or takes too long."""
     try:
         ran = subprocess.run(
             [*_GIT, "-C", os.fspath(folder), *arguments],
@@ -123,7 +123,7 @@ def describe(
     vectors: Mapping[str, Any] | None,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Everything that a run's result depends on; reads every file of the corpus once.
+    """Return everything that a run's result depends on; reads every file of the corpus once.
 
     Args:
         config: the run's settings.
@@ -150,7 +150,7 @@ def describe(
 
 
 def origin(checkpoint: Checkpoint) -> dict[str, str]:
-    """What a model is that a run starts from."""
+    """Return what identifies the model that a run starts from."""
     return {
         "source": str(checkpoint.source.absolute()),
         "sha256": parameters_sha256(checkpoint),
@@ -158,7 +158,7 @@ def origin(checkpoint: Checkpoint) -> dict[str, str]:
 
 
 def described_again(started: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a run that is resumed: as `now`, and `ran_on` has an entry more where that changed."""
+    """Return a resumed run's description: `now`, `ran_on` with one more entry if it changed."""
     before = started.get("ran_on", [])
     return {
         **{key: started[key] for key in ("word_vectors",) if key in started},
@@ -168,7 +168,7 @@ def described_again(started: Mapping[str, Any], now: Mapping[str, Any]) -> dict[
 
 
 def check_continues(started: Mapping[str, Any], now: Mapping[str, Any], source: str) -> None:
-    """The run to resume had this configuration, start and corpus, in whatever folder.
+    """Check that the run to resume had this configuration, start and corpus, in whatever folder.
 
     Args:
         started: what run.json says.
@@ -213,7 +213,7 @@ def check_continues(started: Mapping[str, Any], now: Mapping[str, Any], source: 
 
 
 def to_toml(description: Mapping[str, Any]) -> str:
-    """The flags that repeat the run, for --config; what is left out is as by default."""
+    """Return the flags that repeat the run, for --config; what is left out has its default."""
     config, valid = dict(description["config"]), description["valid"]
     shape, vectors = config.pop("model"), config.pop("word_vectors", None)
     start = description.get("from")
@@ -242,7 +242,7 @@ def to_toml(description: Mapping[str, Any]) -> str:
 
 
 def _table(name: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """A table and those in it."""
+    """Return the lines of a table and of those in it."""
     yield from ("", f"[{name}]")
     yield from _assignments({k: v for k, v in values.items() if not isinstance(v, dict)})
     for key, value in values.items():
@@ -251,7 +251,7 @@ def _table(name: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _assignments(values: Mapping[str, Any]) -> Iterator[str]:
-    """JSON's strings, numbers, booleans and arrays are TOML's too, but for one character."""
+    """Return `key = value` lines: JSON's values are TOML's too, but for one character."""
     for key, value in values.items():
         if value is not None:
             yield f"{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", r"\u007f")

@@ -35,15 +35,15 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is the one that writes."""
+        """Whether this process is the one that writes."""
         return self.rank == 0
 
     def own(self, n: int) -> range:
-        """Of `n` numbers from 0, an even share that is this process's."""
+        """Return the part of `range(n)` that is this process's, equal for all."""
         return range(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def sum(self, numbers: Sequence[float]) -> list[float]:
-        """Each number added up over all processes, in double precision."""
+        """Return each number summed over all processes, in double precision."""
         if self.size == 1:
             return list(numbers)
         total = torch.tensor(numbers, dtype=torch.float64)
@@ -51,16 +51,16 @@ class Processes:
         return total.tolist()
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any of them."""
+        """Return whether the condition holds in any of the processes."""
         return self.sum([float(flag)])[0] > 0
 
     def gather(self, items: list[_T]) -> list[_T]:
-        """The items of all processes in their order; nothing but in the first."""
+        """Return the items of all processes in order; in all but the first an empty list."""
         if self.size == 1:
             return items
-        found: list[Any] | None = [None] * self.size if self.is_first else None
-        _together(lambda: dist.gather_object(items, found))
-        return [item for each in found or [] for item in each]
+        gathered: list[Any] | None = [None] * self.size if self.is_first else None
+        _together(lambda: dist.gather_object(items, gathered))
+        return [item for each in gathered or [] for item in each]
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace each gradient by the sum of those of all processes, the same bits in each."""
@@ -76,7 +76,7 @@ class Processes:
                 _all_reduce(gradient)
 
     def _sum_sparse(self, gradient: Tensor) -> Tensor:
-        """Of the rows that any process has; gathered, as NCCL adds up no sparse tensors."""
+        """Sum sparse gradients over all processes: gathered, as NCCL cannot sum them."""
         counts = [
             torch.zeros(1, dtype=torch.int64, device=gradient.device) for _ in range(self.size)
         ]
@@ -92,12 +92,12 @@ class Processes:
         ).coalesce()
 
     def _concatenated(self, own: Tensor, sizes: list[int]) -> Tensor:
-        """The tensors of all processes end to end; what is gathered has to be of one length."""
+        """Return the tensors of all processes end to end; gathering needs one length."""
         padded = own.new_zeros(max(sizes), *own.shape[1:])
         padded[: len(own)] = own
-        found = [torch.empty_like(padded) for _ in sizes]
-        _together(lambda: dist.all_gather(found, padded))
-        return torch.cat([each[:size] for each, size in zip(found, sizes, strict=True)])
+        gathered = [torch.empty_like(padded) for _ in sizes]
+        _together(lambda: dist.all_gather(gathered, padded))
+        return torch.cat([each[:size] for each, size in zip(gathered, sizes, strict=True)])
 
 
 ALONE = Processes()
@@ -105,7 +105,7 @@ ALONE = Processes()
 
 
 def _all_reduce(tensor: Tensor) -> None:
-    """Make it the sum of those of all processes."""
+    """Replace a tensor by the sum of those of all processes."""
     _together(lambda: dist.all_reduce(tensor))
 
 
@@ -125,7 +125,7 @@ def _together(operation: Callable[[], Any]) -> None:
 
 
 def _launched() -> tuple[int, int]:
-    """Rank and number of the processes that torchrun has started; 0 and 1 without it."""
+    """Return rank and number of the processes that torchrun has started; 0 and 1 without it."""
     if not dist.is_available() or not dist.is_torchelastic_launched():
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -136,7 +136,7 @@ def _is_ready() -> bool:
 
 
 def _place() -> tuple[int, int]:
-    """Rank and number of the processes that have met, else of those that are to."""
+    """Return rank and number of the processes that have met, else of those started."""
     return (dist.get_rank(), dist.get_world_size()) if _is_ready() else _launched()
 
 
@@ -146,7 +146,7 @@ def is_first() -> bool:
 
 
 def own_device(device: str | torch.device) -> torch.device:
-    """The device itself; of "cuda" under torchrun, this process's own."""
+    """Return the device itself; of "cuda" under torchrun, this process's."""
     device = torch.device(device)
     if device.type == "cuda" and device.index is None and _launched()[1] > 1:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))

@@ -50,7 +50,7 @@ def perplexity(
     max_tokens: int = 0,
     processes: Processes = ALONE,
 ) -> Perplexity:
-    """Both directions, each sentence from a zero state.
+    """Return the perplexity of both directions, each sentence from a zero state.
 
     Args:
         model: evaluated without dropout, then put back in the mode it was in.
@@ -90,7 +90,7 @@ def perplexity(
 
 
 def thinned(sentences: Iterable[Sequence[str]], max_tokens: int) -> Iterable[Sequence[str]]:
-    """Every n-th sentence, n the power of two that leaves at most `max_tokens` tokens; 0: all.
+    """Return every n-th sentence, n a power of two that leaves `max_tokens` at most; 0: all.
 
     Held-out files often go source by source: their beginning is not a fair sample. One pass, and
     no more than the sample is held.
@@ -141,23 +141,23 @@ class TextPerplexity:
 
     @property
     def with_ends(self) -> tuple[float, float]:
-        """Per prediction, tokens and ends, as relmo trains and as PTB and WikiText-2 report."""
+        """Perplexity per prediction, tokens and ends, as PTB and WikiText-2 are reported."""
         n = self.n_tokens + self.n_sentences
         return self._pair(lambda bits: bits.tokens + bits.ends, n)
 
     @property
     def without_ends(self) -> tuple[float, float]:
-        """Per token, the ends left out."""
+        """Perplexity per token, the ends left out."""
         return self._pair(lambda bits: bits.tokens, self.n_tokens)
 
     @property
     def per_word(self) -> tuple[float, float]:
-        """Per token, what the ends cost shared out among the tokens."""
+        """Perplexity per token, the ends' bits spread over the tokens."""
         return self._pair(lambda bits: bits.tokens + bits.ends, self.n_tokens)
 
     @property
     def of_known(self) -> tuple[float, float]:
-        """Per token, unknown words and ends left out; not a number where all are unknown."""
+        """Perplexity per token, unknown words and ends left out; NaN where all are unknown."""
         n = self.n_tokens - self.n_unknown
         return self._pair(lambda bits: bits.tokens - bits.unknown, n)
 
@@ -175,7 +175,7 @@ def text_perplexity(
     context: Context = "fresh",
     closed: bool = False,
 ) -> TextPerplexity:
-    """Both directions, full softmax, one pass.
+    """Return the perplexity of both directions with the full softmax, in one pass.
 
     Args:
         model: the language model.
@@ -217,7 +217,7 @@ def text_perplexity(
 
 
 def _sums(found: Surprisal, unknown: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Bits of the tokens, of the end and of the unknown words, forward and backward: (2, 3)."""
+    """Return bits of tokens, ends and unknown words, forward and backward: (2, 3)."""
     forward = found.forward.surprisal.astype(np.float64)
     backward = found.backward.surprisal.astype(np.float64)
     return np.array(

@@ -125,7 +125,7 @@ def has_words(model: Checkpoint) -> bool:
 def check_start(
     model: Checkpoint, config: TrainConfig, vocab: Vocabulary | None, out: Path
 ) -> None:
-    """Before anything that takes time: whether a run can start from a model; see `finetune`.
+    """Check, before anything that takes time, that a run can start from a model; see `finetune`.
 
     Raises:
         ConfigError, InputError: it cannot.
@@ -158,7 +158,7 @@ def check_start(
 
 
 def _kept(model: Checkpoint) -> dict[str, Any]:
-    """Settings that a model's own softmax decides."""
+    """Return the settings with those that the model's softmax decides."""
     if model.softmax is None:
         return {}
     cutoffs = cutoffs_of(model.softmax)
@@ -179,7 +179,7 @@ def _coverage(sentences: Iterable[Sequence[str]], vocab: Vocabulary) -> Coverage
 
 
 def _n_steps(config: TrainConfig, corpus: Coverage, epochs: float) -> int:
-    """Of the whole run; each sentence's end is a prediction too."""
+    """Return the steps of the whole run; each sentence's end is a prediction too."""
     if not 0 < epochs < math.inf:
         raise ConfigError(f"--epochs must be above 0, got {epochs}")
     n_predictions = epochs * (corpus.n_tokens + corpus.n_sentences)

@@ -56,7 +56,7 @@ class RunFolder:
         return (self.path / LAST).is_dir()
 
     def check(self, resume: bool) -> None:
-        """Before anything that takes time: whether a run can be written here.
+        """Check, before anything that takes time, that a run can be written here.
 
         Raises:
             InputError: it holds a run and `resume` is not given, something else stands there, or
@@ -144,7 +144,7 @@ class RunFolder:
                 aside.write_text(flags, encoding="utf-8", errors="replace")
 
     def description(self) -> dict[str, Any]:
-        """What run.json holds.
+        """Return what run.json holds.
 
         Raises:
             FormatError: it is missing or damaged.
@@ -152,12 +152,12 @@ class RunFolder:
         path = self.path / RUN
         try:
             with open_regular(path) as file:
-                found = json.loads(file.read())
+                description = json.loads(file.read())
         except (OSError, ValueError, RecursionError) as error:
             raise FormatError(f"{path}: cannot be read: {error}") from error
-        if not isinstance(found, dict) or not {"config", "files"} <= found.keys():
+        if not isinstance(description, dict) or not {"config", "files"} <= description.keys():
             raise FormatError(f"{path}: expected an object with 'config' and 'files'")
-        return found
+        return description
 
     def record(self, measures: dict[str, Any]) -> None:
         """Append a line to the metrics.
@@ -173,7 +173,7 @@ class RunFolder:
             raise InputError(f"cannot write '{path}': {error.strerror}") from error
 
     def drop_later_metrics(self, n_lines: int | None) -> int:
-        """Keep the first lines, those of the checkpoint's progress; returns how many there are.
+        """Keep the first lines, those up to the checkpoint; return how many there are.
 
         Steps do not tell: after a roll back they were done twice.
         """
@@ -183,15 +183,15 @@ class RunFolder:
         return len(kept)
 
     def validations(self) -> list[dict[str, Any]]:
-        """The measures of every validation so far."""
+        """Return the measures of every validation so far."""
         return [measures for measures in self.metrics() if measures.get("kind") == "valid"]
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All measures so far."""
+        """Return all measures so far."""
         return [measures for _, measures in self._metrics()]
 
     def _metrics(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each line of the metrics and what it says, up to one that a kill cut off."""
+        """Yield each line of the metrics and its values, up to one that a kill cut off."""
         path = self.path / METRICS
         try:
             with open_regular(path) as file:
@@ -225,14 +225,14 @@ class RunFolder:
     def save_with(
         self, name: str, write: Callable[[Path], None], state: dict[str, Any] | None = None
     ) -> None:
-        """`save` for a model of any kind, which `write` puts into an empty folder."""
+        """Write a checkpoint of any model, which `write` puts into an empty folder."""
         with replacing_folder(self.path / name) as aside:
             write(aside)
             if state is not None:
                 _write_state(aside / _STATE, state)
 
     def load(self) -> tuple[Checkpoint, dict[str, Any]]:
-        """The last checkpoint and its state, on the CPU.
+        """Return the last checkpoint and its state, on the CPU.
 
         Raises:
             FormatError, InputError: it is not there, not whole or not a run's.
@@ -240,7 +240,7 @@ class RunFolder:
         return _read(self.path / LAST)
 
     def state(self) -> dict[str, Any]:
-        """What the last checkpoint holds beside the model, on the CPU; FormatError where not."""
+        """Return what the last checkpoint holds beside the model, on the CPU."""
         return _read_state(self.path / LAST)
 
 

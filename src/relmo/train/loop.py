@@ -21,7 +21,7 @@ from relmo.errors import TrainingError
 __all__ = ["Job", "Progress", "Result", "fit"]
 
 _RECORD_EVERY = 10  # steps
-_ROLLED_BACK = 0.5  # share of the learning rate after a roll back
+_ROLLED_BACK = 0.5  # of the learning rate after a roll back
 _START: dict[str, Any] = {
     "step": 0, "tokens": 0, "loss": None, "best": None, "best_step": None,
     "stale": 0,  # validations since the best
@@ -37,7 +37,7 @@ class Job(Protocol):
     """Something that can be trained, step by step, and saved at any step."""
 
     def step(self, number: int, rate_share: float) -> dict[str, float]:
-        """One update with a share of the learning rate; its measures, `loss` and `tokens` too.
+        """Make one update with a fraction of the rate; return `loss`, `tokens` and others.
 
         Where one of them is not finite nothing is updated.
         """
@@ -46,7 +46,7 @@ class Job(Protocol):
         """Pass over the data of a step."""
 
     def validate(self) -> dict[str, float]:
-        """Measures on held-out data, `score` (lower is better) among them; none without data."""
+        """Return held-out measures, `score` (lower is better) among them; none without data."""
 
     def save(self, name: str, progress: dict[str, Any]) -> None:
         """Write the checkpoint `name` ("last", which can be resumed, or "best").
@@ -56,7 +56,7 @@ class Job(Protocol):
         """
 
     def roll_back(self) -> dict[str, Any]:
-        """Take up "last" again; its progress. Where none was saved, start again: nothing."""
+        """Take up "last" again and return its progress; start again where there is none."""
 
     def record(self, measures: dict[str, Any]) -> None:
         """Append a line to the run's metrics."""
@@ -176,7 +176,7 @@ class _Run:
         return self.is_stale or bool(self.state["step"] >= self.max_steps)
 
     def step(self, number: int, should_stop: Callable[[], bool]) -> bool:
-        """A step and what is due after it; whether a stop was asked for."""
+        """Make a step and what is due after it; return whether a stop was asked for."""
         if number == self.state["skip"]:
             self.job.skip()
         measures = self.job.step(number, self.state["rate_share"])
@@ -199,7 +199,7 @@ class _Run:
         return stopped
 
     def validate(self) -> None:
-        """Measures of the held-out data, and a "best" checkpoint where they are the best so far."""
+        """Measure the held-out data, and save a "best" checkpoint where it is the best so far."""
         measures = self.validation = self.job.validate()
         if not measures:
             return
@@ -214,7 +214,7 @@ class _Run:
         self.state = best  # not before it stands: what is not finite is not saved
 
     def record(self, kind: str, **measures: Any) -> None:
-        """A line of the metrics; the progress counts them, as later ones go when it is resumed."""
+        """Append a line to the metrics; they are counted, as a resume drops later ones."""
         of_run = {name: self.state[name] for name in ("step", "tokens")}
         self.job.record({**of_run, "kind": kind, **measures})
         self.state["lines"] += 1
@@ -270,7 +270,7 @@ def _check_finite(measures: dict[str, float], step: int) -> None:
 
 
 def _count(state: dict[str, Any], measures: dict[str, float]) -> None:
-    """One step more; `loss` is a running mean."""
+    """Count one more step; `loss` is a running mean."""
     state["step"] += 1
     state["tokens"] += int(measures["tokens"])
     before, now = state["loss"], measures["loss"]
@@ -286,7 +286,7 @@ class _Meter:
         self.speed = 0.0
 
     def add(self, tokens: float) -> None:
-        """A step has ended."""
+        """Count a step that has ended."""
         now = time.monotonic()
         passed, self._since = now - self._since, now
         self._steps, self._seconds = self._steps + 1, self._seconds + passed
@@ -295,11 +295,11 @@ class _Meter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What is done in the block takes no time."""
+        """Leave the time that a block takes out of the count."""
         yield
         self._since = time.monotonic()
 
     @property
     def seconds_a_step(self) -> float:
-        """Mean over all steps of this session."""
+        """Mean seconds per step of this session."""
         return self._seconds / max(self._steps, 1)

@@ -36,7 +36,7 @@ class LanguageModel(nn.Module):
     Args:
         config: the biLM's shape.
         n_words: vocabulary of the softmax.
-        dropout: share zeroed of each LSTM layer's input and of the output.
+        dropout: dropout rate of each LSTM layer's input and of the output.
         variational: whether a row's dropout is the same at each step.
         cutoffs: of an adaptive softmax; None: a plain one.
         tied: whether the softmax's weight is the word embedding, of a model that reads words.
@@ -68,7 +68,7 @@ class LanguageModel(nn.Module):
             self.softmax.weight = self.bilm.token_encoder.embedding
 
     def parameters_by_depth(self) -> list[list[nn.Parameter]]:
-        """From the top down: of the softmax, of each LSTM layer, of the token encoder."""
+        """Return the parameters from the top: softmax, each LSTM layer, token encoder."""
         lstms = (self.bilm.forward_lstm, self.bilm.backward_lstm)
         layers = zip(*(stack.layers for stack in lstms), strict=True)
         by_layer = [[p for layer in both for p in layer.parameters()] for both in layers]
@@ -84,7 +84,7 @@ class LanguageModel(nn.Module):
         state: BiLMState | None,
         candidates: tuple[Candidates, Candidates] | None,
     ) -> tuple[Tensor, Tensor, BiLMState]:
-        """Mean negative log-likelihoods in nats, forward and backward, and the detached state.
+        """Return mean losses in nats, forward and backward, and the detached state.
 
         Args:
             batch: inputs and targets.
@@ -95,14 +95,14 @@ class LanguageModel(nn.Module):
         device = batch.words.device.type
         with torch.autocast(device, enabled=torch.is_autocast_enabled(device) and device != "cpu"):
             vectors = self.bilm.token_encoder(batch.words)  # (words, projection_dim)
-        ahead, ahead_state = self._top(
+        forward, forward_state = self._top(
             self.bilm.forward_lstm,
             _rows(vectors, batch.forward_inputs),
             batch,
             None if state is None else state.forward,
             batch.forward_keep,
         )
-        back, back_state = self._top(
+        backward, backward_state = self._top(
             self.bilm.backward_lstm,
             _rows(vectors, batch.backward_inputs),
             batch,
@@ -111,14 +111,14 @@ class LanguageModel(nn.Module):
         )
         losses = []
         for number, (top, targets) in enumerate(
-            ((ahead, batch.forward_targets), (back, batch.backward_targets))
+            ((forward, batch.forward_targets), (backward, batch.backward_targets))
         ):
             if candidates is None:
                 losses.append(self.softmax.full_loss(top, targets))
             else:
                 assert isinstance(self.softmax, Softmax)
                 losses.append(self.softmax.sampled_loss(top, targets, candidates[number]))
-        return losses[0], losses[1], BiLMState(ahead_state.detach(), back_state.detach())
+        return losses[0], losses[1], BiLMState(forward_state.detach(), backward_state.detach())
 
     def _top(
         self,
@@ -133,18 +133,18 @@ class LanguageModel(nn.Module):
 
     @torch.no_grad()
     def negative_log_likelihoods(self, batch: LMBatch) -> tuple[Tensor, Tensor]:
-        """Of every target from zero states, full softmax, packed order: two of (N,), in nats."""
+        """Return those of each target, full softmax, packed order: two of (N,), in nats."""
         vectors = self.bilm.token_encoder(batch.words)
-        ahead, _ = self._top(self.bilm.forward_lstm, vectors[batch.forward_inputs], batch)
-        back, _ = self._top(self.bilm.backward_lstm, vectors[batch.backward_inputs], batch)
+        forward, _ = self._top(self.bilm.forward_lstm, vectors[batch.forward_inputs], batch)
+        backward, _ = self._top(self.bilm.backward_lstm, vectors[batch.backward_inputs], batch)
         return (
-            self.softmax.negative_log_likelihood(ahead, batch.forward_targets),
-            self.softmax.negative_log_likelihood(back, batch.backward_targets),
+            self.softmax.negative_log_likelihood(forward, batch.forward_targets),
+            self.softmax.negative_log_likelihood(backward, batch.backward_targets),
         )
 
 
 def _rows(vectors: Tensor, index: Tensor) -> Tensor:
-    """`vectors[index]`, its gradient the same bits each time.
+    """Return `vectors[index]`, whose gradient has the same bits each time.
 
     That of indexing adds up a repeated row's parts in the order in which threads come.
     """
@@ -155,7 +155,7 @@ class CandidateSampler:
     """Draws candidates for both directions; its random state can be saved and set.
 
     Args:
-        n_words: vocabulary, sorted by falling frequency.
+        n_words: vocabulary, sorted by decreasing frequency.
         n_candidates: at most half of it is taken.
         seed: of the draws.
     """
@@ -165,14 +165,14 @@ class CandidateSampler:
         self._generator = np.random.default_rng([seed, 2])
 
     def draw(self) -> tuple[Candidates, Candidates]:
-        """Two independent sets."""
+        """Draw two independent sets of candidates."""
         return (
             log_uniform_candidates(self._n_words, self._n_candidates, self._generator),
             log_uniform_candidates(self._n_words, self._n_candidates, self._generator),
         )
 
     def state(self) -> dict[str, Any]:
-        """The generator's state, plain numbers and strings."""
+        """Return the generator's state, plain numbers and strings."""
         return dict(self._generator.bit_generator.state)
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -185,7 +185,7 @@ _logger = logging.getLogger(__name__)
 
 
 def is_tied(checkpoint: Checkpoint) -> bool:
-    """Whether its softmax's weight and its word embedding are the same numbers."""
+    """Whether the softmax's weight and the word embedding are the same parameter."""
     embedding, weight = checkpoint.tensors.get(_EMBEDDING), (checkpoint.softmax or {}).get("weight")
     return embedding is not None and weight is not None and torch.equal(embedding, weight)
 

@@ -11,11 +11,11 @@ from relmo.train.config import TrainConfig
 
 __all__ = ["OptimizerGroup", "clip_gradient", "learning_rate"]
 
-_LAST_SHARE = 0.05  # of the highest learning rate, where the decay ends
+_LAST_FRACTION = 0.05  # of the highest learning rate, where the decay ends
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The rate of a step, counted from 1: a linear rise, then the decay.
+    """Return the rate of a step, counted from 1: a linear rise, then the decay.
 
     While the softmax alone is learned the rate rises and stays; then it starts anew.
     """
@@ -27,12 +27,12 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     if is_first or config.decay == "none":
         return config.learning_rate
     done = (step - config.warmup_steps) / max(1, max_steps - config.warmup_steps)
-    shares: dict[str, Callable[[float], float]] = {
+    fractions: dict[str, Callable[[float], float]] = {
         "cosine": lambda x: 0.5 * (1 + math.cos(math.pi * x)),
         "linear": lambda x: 1 - x,
     }
-    share = shares[config.decay](min(1.0, done))
-    return config.learning_rate * (_LAST_SHARE + (1 - _LAST_SHARE) * share)
+    fraction = fractions[config.decay](min(1.0, done))
+    return config.learning_rate * (_LAST_FRACTION + (1 - _LAST_FRACTION) * fraction)
 
 
 class OptimizerGroup:
@@ -45,7 +45,7 @@ class OptimizerGroup:
         dense: parameters with ordinary gradients.
         sparse: parameters with sparse gradients.
         config: which optimizer, and its settings.
-        shares: of the learning rate, for parameters that do not take all of it.
+        fractions: of the learning rate, for parameters that do not take all of it.
     """
 
     def __init__(
@@ -53,41 +53,41 @@ class OptimizerGroup:
         dense: Iterable[nn.Parameter],
         sparse: Iterable[nn.Parameter],
         config: TrainConfig,
-        shares: Mapping[nn.Parameter, float] | None = None,
+        fractions: Mapping[nn.Parameter, float] | None = None,
     ) -> None:
-        dense, sparse, shares = list(dense), list(sparse), shares or {}
+        dense, sparse, fractions = list(dense), list(sparse), fractions or {}
         rate, betas = config.learning_rate, (0.9, 0.99)
         self.optimizers: list[torch.optim.Optimizer]
         if config.optimizer == "adagrad":
-            groups = _groups([*dense, *sparse], shares)
+            groups = _groups([*dense, *sparse], fractions)
             self.optimizers = [torch.optim.Adagrad(groups, lr=rate, initial_accumulator_value=1.0)]
         else:
             matrices = [p for p in dense if p.numel() > max(p.shape)]  # a column is a bias
             biases = [p for p in dense if p.numel() <= max(p.shape)]
-            groups = _groups(matrices, shares, weight_decay=config.weight_decay)
-            groups += _groups(biases, shares, weight_decay=0.0)
+            groups = _groups(matrices, fractions, weight_decay=config.weight_decay)
+            groups += _groups(biases, fractions, weight_decay=0.0)
             self.optimizers = [torch.optim.AdamW(groups, lr=rate, betas=betas)]
             if sparse:
-                groups = _groups(sparse, shares)
+                groups = _groups(sparse, fractions)
                 self.optimizers.append(torch.optim.SparseAdam(groups, lr=rate, betas=betas))
         # Settings, no state: taken out of what a checkpoint saves.
-        self._shares: list[list[float]] = [
-            [group.pop("share") for group in optimizer.param_groups]
+        self._fractions: list[list[float]] = [
+            [group.pop("fraction") for group in optimizer.param_groups]
             for optimizer in self.optimizers
         ]
 
     def step(self, rate: float) -> None:
-        """Update every parameter with this learning rate, or its share, and drop the gradients."""
-        for optimizer, shares in zip(self.optimizers, self._shares, strict=True):
-            for group, share in zip(optimizer.param_groups, shares, strict=True):
-                group["lr"] = rate * share
+        """Update every parameter with its fraction of this learning rate; drop the gradients."""
+        for optimizer, fractions in zip(self.optimizers, self._fractions, strict=True):
+            for group, fraction in zip(optimizer.param_groups, fractions, strict=True):
+                group["lr"] = rate * fraction
             # What autograd made needs no check; where nothing is said of it, torch warns.
             with torch.sparse.check_sparse_tensor_invariants(False):  # type: ignore[no-untyped-call]
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """What is needed to continue."""
+        """Return what is needed to continue."""
         return [optimizer.state_dict() for optimizer in self.optimizers]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
@@ -97,19 +97,19 @@ class OptimizerGroup:
 
 
 def _groups(
-    parameters: Iterable[nn.Parameter], shares: Mapping[nn.Parameter, float], **settings: float
+    parameters: Iterable[nn.Parameter], fractions: Mapping[nn.Parameter, float], **settings: float
 ) -> list[dict[str, Any]]:
-    """Groups as torch's optimizers take them: one of each share, in the order they come."""
+    """Return groups as torch's optimizers take them: one per fraction of the rate, in order."""
     groups: dict[float, dict[str, Any]] = {}
     for parameter in parameters:
-        share = shares.get(parameter, 1.0)
-        group = groups.setdefault(share, {"params": [], "share": share, **settings})
+        fraction = fractions.get(parameter, 1.0)
+        group = groups.setdefault(fraction, {"params": [], "fraction": fraction, **settings})
         group["params"].append(parameter)
     return list(groups.values())
 
 
 def clip_gradient(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """Scale all gradients so that their joint norm is at most `max_norm`; returns the norm before.
+    """Scale all gradients so that their joint norm is at most `max_norm`; return the norm before.
 
     Unlike torch's own this takes sparse gradients.
     """

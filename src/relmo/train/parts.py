@@ -51,7 +51,7 @@ class Part:
         self._keep_random()
 
     def losses(self, model: LanguageModel) -> tuple[Tensor, Tensor, int]:
-        """Of its next batch, forward and backward, in nats a prediction; and the predictions."""
+        """Return the next batch's losses, both directions, in nats, and their number."""
         config = self.config
         batch = self.batches.next().to(self.device)
         candidates = self.candidates.draw() if config.softmax == "sampled" else None
@@ -75,7 +75,7 @@ class Part:
             torch.cuda.set_rng_state(self._cuda_random, self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is needed to continue, on the CPU: tensors and text."""
+        """Return what is needed to continue, on the CPU: tensors and text."""
         state = self.state
         return {
             "batches": json.dumps(self.batches.position()),

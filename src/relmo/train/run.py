@@ -46,14 +46,14 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_record: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Result:
-    """Train a biLM, each process that torchrun has started a share of it.
+    """Train a biLM, shared among the processes that torchrun has started.
 
     Args:
         files: the corpus, or its files, one tokenised sentence a line; see `Corpus`.
         valid: held-out sentences, likewise; None: no validation and no best model, only the last.
         out: the run's folder; see `relmo.train.folder`.
         config: what the run is.
-        vocab: words of the softmax by falling frequency; None: built from the corpus.
+        vocab: words of the softmax by decreasing frequency; None: built from the corpus.
         initial: the model to start from, instead of random weights; see `finetune`.
         resume: continue where the folder holds a checkpoint, start where it does not.
         device: where to compute; "cuda" under torchrun is each process's own.
@@ -93,7 +93,7 @@ def train(  # noqa: PLR0913 - a run is its files, its settings and its two callb
 
 
 def vocabulary(corpus: Corpus, out: Path) -> Vocabulary:
-    """The words of the run in a folder; of the corpus where there is none."""
+    """Return the words of the run in a folder; of the corpus where there is none."""
     path = out / LAST / relmo_format.VOCAB
     return (
         Vocabulary.read(path, require_specials=True) if path.exists() else Vocabulary.build(corpus)
@@ -136,7 +136,7 @@ class TrainingRun:
         self._begin()
 
     def _begin(self) -> None:
-        """The run before its first step."""
+        """Set up the run before its first step."""
         config, initial = self.config, self._begin_with
         torch.manual_seed(config.seed)
         self.model = self._model()
@@ -175,15 +175,15 @@ class TrainingRun:
         bilm = dict.fromkeys(self.model.bilm.parameters())
         softmax = [p for p in self.model.softmax.parameters() if p not in bilm]
         dense = [*bilm, *([] if is_sparse else softmax)]
-        shares = {
+        fractions = {
             parameter: config.layer_decay**depth
             for depth, parameters in enumerate(self.model.parameters_by_depth())
             for parameter in parameters
         }
-        return OptimizerGroup(dense, softmax if is_sparse else [], config, shares)
+        return OptimizerGroup(dense, softmax if is_sparse else [], config, fractions)
 
     def start(self) -> dict[str, Any] | None:
-        """Begin in the run's folder, or take up what it holds; returns the progress to go on.
+        """Begin in the run's folder, or take up what it holds; return the progress to go on from.
 
         Raises:
             InputError: the folder cannot be written.
@@ -226,7 +226,7 @@ class TrainingRun:
             part.batches.next()
 
     def step(self, number: int, rate_share: float) -> dict[str, float]:
-        """One update; see `loop.Job`."""
+        """Make one update; see `loop.Job`."""
         config = self.config
         self.model.bilm.requires_grad_(number > config.softmax_steps)
         measures = self._add_gradients()
@@ -241,7 +241,7 @@ class TrainingRun:
         return {**measures, "gradient_norm": norm, "learning_rate": rate}
 
     def _add_gradients(self) -> dict[str, float]:
-        """Those of this process's parts, each part's mean loss counting the same.
+        """Add up the gradients of this process's parts, each part's mean loss counting the same.
 
         Returns the measures of all parts, whichever process has them.
         """
@@ -262,7 +262,7 @@ class TrainingRun:
         return {**dict(zip(names, means, strict=True)), "tokens": tokens}
 
     def validate(self) -> dict[str, float]:
-        """Perplexity of the validation file, full softmax; see `loop.Job`."""
+        """Return the perplexity of the validation file, full softmax; see `loop.Job`."""
         if self.valid is None:
             return {}
         result = self.perplexity(self.valid, self.config.valid_tokens)
@@ -276,7 +276,7 @@ class TrainingRun:
         }
 
     def perplexity(self, corpus: Corpus, max_tokens: int = 0) -> Perplexity:
-        """Of any corpus, with the full softmax; each process reads a share of it."""
+        """Return a corpus's perplexity, full softmax; each process reads a part of it."""
         return perplexity(
             self.model, self.encoder, corpus, max_tokens=max_tokens, processes=self.processes
         )
@@ -305,7 +305,7 @@ class TrainingRun:
             self.folder.save(name, checkpoint, state)
 
     def checkpoint(self) -> Checkpoint:
-        """The model as the formats write it."""
+        """Return the model as the formats write it."""
         return Checkpoint(
             config=self.config.model,
             tensors={k: v.detach().cpu() for k, v in self.model.bilm.state_dict().items()},
@@ -325,7 +325,7 @@ class TrainingRun:
         }
 
     def _load(self) -> dict[str, Any]:
-        """Take up the last checkpoint; its progress."""
+        """Take up the last checkpoint and return its progress."""
         checkpoint, saved = self.folder.load()
         if checkpoint.config != self.config.model or checkpoint.softmax is None:
             raise FormatError(f"{self.folder.path / LAST}: another model than in {RUN}")

@@ -54,7 +54,7 @@ class TensorBoard:
             raise InputError(f"cannot write '{self._folder}': {error.strerror}") from error
 
     def close(self) -> None:
-        """Write what waits."""
+        """Write what is still buffered."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
