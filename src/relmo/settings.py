@@ -19,7 +19,6 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 from typing import get_type_hints as hints_of
@@ -40,8 +39,12 @@ class Bounds:
 
     def hold(self, value: float) -> bool:
         """Whether a number is within them."""
-        tests = {"at_least": operator.ge, "above": operator.gt, "at_most": operator.le,
-                 "below": operator.lt}  # fmt: skip
+        tests = {
+            "at_least": operator.ge,
+            "above": operator.gt,
+            "at_most": operator.le,
+            "below": operator.lt,
+        }
         return all(tests[name](value, limit) for name, limit in self._limits().items())
 
     def __str__(self) -> str:
@@ -141,7 +144,7 @@ def read_value(value: object, hint: Any, name: str) -> Any:
 
 
 def _converted(value: object, hint: Any, name: str) -> object:
-    """Return tuples for lists, settings for objects, paths for strings, floats for integers.
+    """Return tuples for lists, settings for objects, floats for integers.
 
     What fits no type is left as it is, for `_check` to refuse.
     """
@@ -150,12 +153,12 @@ def _converted(value: object, hint: Any, name: str) -> object:
             return kind.from_dict(value, name)
         if kind is float and type(value) is int and _is(value, kind):
             return float(value)
-        if kind is Path and isinstance(value, str):
-            return Path(value)
         if get_origin(kind) in (tuple, list) and isinstance(value, list | tuple):
             hints = _of_items(kind, len(value))
-            items = (_converted(item, hints[n], name) if n < len(hints) else item
-                     for n, item in enumerate(value))  # fmt: skip
+            items = (
+                _converted(item, hints[n], name) if n < len(hints) else item
+                for n, item in enumerate(value)
+            )
             return tuple(items) if get_origin(kind) is tuple else list(items)
     return value
 
@@ -211,8 +214,13 @@ def _words(kind: Any) -> str:
         first, *rest = get_args(kind)
         number = f"{1 + len(rest)} " if rest and rest != [Ellipsis] else ""
         return f"a list of {number}{_plural(_split(first)[0][0])}"
-    names = {bool: "true or false", int: "an integer", float: "a finite number", str: "a string",
-             Path: "a path in quotes", type(None): "none"}  # fmt: skip
+    names = {
+        bool: "true or false",
+        int: "an integer",
+        float: "a finite number",
+        str: "a string",
+        type(None): "none",
+    }
     return names.get(kind, "an object")
 
 

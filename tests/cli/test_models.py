@@ -29,7 +29,7 @@ def test_models_of_a_language_are_printed_in_columns(home: Path):
         ],
         [
             "manylangs-eu", "eu", "Basque", "not stated (its code: MIT)",
-            "20 million words of Wikipedia and Common Crawl (CoNLL 2018 shared task)", "eu",
+            "20 million words of Wikipedia and Common Crawl (CoNLL 2018 shared task)",
         ],
     ]  # fmt: skip
     assert last == f"2 models; the cache is {home}"

@@ -97,8 +97,11 @@ class ConfigFile:
     def _read(self, key: str, value: object, argument: Argument) -> list[Any]:
         """Return the values of a key, checked; one alone will do for a list."""
         hint = argument.field_info.annotation
-        if get_origin(argument.resolved_hint) is list and not isinstance(value, list):
+        is_list = get_origin(argument.resolved_hint) is list
+        if is_list and not isinstance(value, list):
             value = [value]
+        if _takes_paths(argument):
+            hint = list[str] if is_list else str
         try:
             value = read_value(value, hint, "")
         except ConfigError as error:
@@ -119,10 +122,7 @@ class ConfigFile:
         if _key(argument) in _MAY_BE_PATHS:
             is_path = (self.path.parent / value).exists()
         else:
-            is_path = (
-                Path in (argument.resolved_hint, *get_args(argument.resolved_hint))
-                and ":/" not in value
-            )
+            is_path = _takes_paths(argument) and ":/" not in value
         return str(self.path.parent / value) if is_path else value
 
 
@@ -186,6 +186,11 @@ class CommandLine:
 def _key(argument: Argument) -> str:
     """Return an argument's name in Python and in TOML."""
     return str(argument.field_info.name)
+
+
+def _takes_paths(argument: Argument) -> bool:
+    """Whether an argument is a path, or a list of them."""
+    return Path in (argument.resolved_hint, *get_args(argument.resolved_hint))
 
 
 def _typed(argument: Argument) -> Iterator[Token]:
