@@ -59,7 +59,7 @@ def test_json_holds_all_that_is_known():
         ],
         "format": found["tfhub-2"]["format"],
         "corpus": "1 Billion Word Benchmark",
-        "licence": "not stated",
+        "license": "not stated",
         "source": "github.com/tensorflow/tfhub.dev, assets/docs/google/models/elmo; of the "
         "addresses at tfhub.dev only version 3 was seen in use, 1 and 2 follow its scheme",
         "parameters": 93600848,

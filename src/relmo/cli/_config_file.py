@@ -13,7 +13,7 @@ from typing import Any, Self, get_args, get_origin
 
 from cyclopts import App, Argument, ArgumentCollection, Token
 
-from relmo._files import open_regular
+from relmo._read import content
 from relmo.errors import ConfigError, InputError
 from relmo.settings import read_value
 
@@ -21,6 +21,7 @@ __all__ = ["STDIN", "CommandLine", "ConfigFile"]
 
 STDIN = "\N{WORD JOINER}-"
 """What stands for "-" while a command line is read: cyclopts would take that for a flag."""
+_MOST_BYTES = 2**24
 _MAY_BE_PATHS = ("model", "word_vectors")  # or a name, an address
 
 
@@ -55,13 +56,12 @@ class ConfigFile:
             ConfigError: it is not TOML.
         """
         try:
-            with open_regular(path) as file:
-                text = file.read().decode("utf-8")
-        except OSError as error:
-            raise InputError(f"--config {path}: cannot be read: {error.strerror}") from error
+            # A text like any other: <(...) of a shell is a pipe.
+            return cls(Path(path), content(path, _MOST_BYTES).decode("utf-8"))
+        except InputError as error:
+            raise InputError(f"--config {error}") from error
         except UnicodeDecodeError as error:
             raise InputError(f"--config {path}: not UTF-8: {error.reason}") from error
-        return cls(Path(path), text)
 
     def fill(self, arguments: Sequence[Argument]) -> None:
         """Give a command's arguments the values of the file, but for those that were typed.
@@ -146,7 +146,8 @@ class CommandLine:
         for argument in self._arguments:
             argument.tokens = list(_typed(argument))
             if _key(argument) == "config" and argument.tokens:
-                self._file = ConfigFile.read(argument.tokens[0].value)
+                self._file = ConfigFile.read(argument.tokens[-1].value)
+                argument.tokens = [argument.tokens[-1].evolve(implicit_value=self._file)]
         if self._file is not None:
             self._file.fill(self._arguments)
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from relmo.cli._config_file import ConfigFile
 from relmo.settings import Bounds
 
 __all__ = [
@@ -47,10 +48,14 @@ Resume = Annotated[
     bool, Parameter(help="Continue where OUT holds a checkpoint, start where it does not.")
 ]
 Config = Annotated[
-    Path | None,
+    ConfigFile | None,
     Parameter(
+        accepts_keys=False,
+        n_tokens=1,
+        metavar="PATH",
+        converter=lambda _, tokens: tokens[0].implicit_value,  # `CommandLine` has read it
         help="A TOML file of flags and arguments, such as the run.toml of a run; those given here "
-        "come first."
+        "come first.",
     ),
 ]
 VocabSize = Annotated[

@@ -66,7 +66,7 @@ def _row(model: "Model") -> tuple[str, ...]:
         "yes" if hub.is_cached(model) else "",
         model.title,
         "" if model.perplexity is None else f"{model.perplexity:g}",
-        model.licence,
+        model.license,
         model.corpus,
         ", ".join(alias for alias in model.aliases if "/" not in alias),
     )

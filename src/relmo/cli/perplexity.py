@@ -8,7 +8,7 @@ from relmo.cli import _flags, _inputs
 from relmo.cli._output import count, print_table
 
 if TYPE_CHECKING:
-    from relmo.elmo.language_model import NextWords
+    from relmo.elmo.language_model import LanguageModel
     from relmo.elmo.model import CheckpointInfo
     from relmo.train.evaluate import TextPerplexity
 
@@ -46,11 +46,11 @@ def perplexity(
     """
     _inputs.check_lines(texts)
 
-    from relmo.elmo.language_model import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
     from relmo.train.evaluate import text_perplexity
 
     elmo = _inputs.load_model(model)
-    words = NextWords(elmo)
+    words = LanguageModel(elmo)
     sentences = (line.text.split() for line in _inputs.read_lines(texts))
     found = text_perplexity(
         words,
@@ -78,7 +78,7 @@ def perplexity(
 
 
 def _facts(
-    info: "CheckpointInfo | None", words: "NextWords", found: "TextPerplexity"
+    info: "CheckpointInfo | None", words: "LanguageModel", found: "TextPerplexity"
 ) -> dict[str, Any]:
     return {
         "model": str(info.source) if info else None,

@@ -38,9 +38,9 @@ def substitutes(
     """
     _inputs.check_lines(sentences)
 
-    from relmo.elmo.language_model import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
 
-    words = NextWords(_inputs.load_model(model))
+    words = LanguageModel(_inputs.load_model(model))
     texts = (line.text for line in _inputs.read_lines(sentences) if line.text)
     is_first = True
     for found in words.substitutes(texts, n):

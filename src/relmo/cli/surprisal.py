@@ -14,7 +14,7 @@ from relmo.cli._output import count, in_bytes
 from relmo.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from relmo.elmo.language_model import NextWords, Surprisal
+    from relmo.elmo.language_model import LanguageModel, Surprisal
 
 __all__ = ["surprisal"]
 
@@ -65,9 +65,9 @@ def surprisal(
     if not output.name.lower().endswith(_SUFFIXES):
         raise InputError(f"{output}: the name must end in {', '.join(_SUFFIXES)}")
 
-    from relmo.elmo.language_model import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
 
-    words = NextWords(_inputs.load_model(model))
+    words = LanguageModel(_inputs.load_model(model))
     n_lines = n_tokens = 0
     with _writer(output) as write:
         for line, tokens, found in _scored(words, _inputs.read_lines([text]), ends, context):
@@ -82,7 +82,7 @@ def surprisal(
 
 
 def _scored(
-    words: "NextWords", source: Iterator[_inputs.Line], ends: bool, context: _flags.Context
+    words: "LanguageModel", source: Iterator[_inputs.Line], ends: bool, context: _flags.Context
 ) -> Iterator[tuple[_inputs.Line, list[str], "Surprisal"]]:
     """Yield each line that is not blank; only those that the model has read ahead are held."""
     waiting: deque[tuple[_inputs.Line, list[str]]] = deque()

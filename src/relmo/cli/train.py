@@ -96,16 +96,16 @@ def train(
     _output.end_run(result, out, received)
 
 
-def _shape(name: str | None, config: Path | None) -> "BiLMConfig":
+def _shape(name: str | None, config: ConfigFile | None) -> "BiLMConfig":
     """Return the shape of --preset, else of the table [model] in --config."""
     from relmo.config import BiLMConfig
     from relmo.train.description import NONE
 
-    table = None if config is None else ConfigFile.read(config).model
-    if name is not None or table is None:
+    table = None if config is None else config.model
+    if config is None or name is not None or table is None:
         return shape_of(name or "mini")
     values = {key: None if value == NONE else value for key, value in table.items()}
-    return BiLMConfig.from_dict(values, f"{config}: model")
+    return BiLMConfig.from_dict(values, f"{config.path}: model")
 
 
 def _print_word_vectors(out: Path) -> None:
