@@ -40,7 +40,7 @@ def test_text_can_be_imported_without_torch():
 def test_import_brings_in_no_optional_library():
     code = (
         "import sys, relmo, relmo.elmo.model, relmo.compat.simple_elmo; "
-        "found = {'matplotlib', 'zstandard', 'typer', 'rich', 'fsspec', 'aiohttp', "
+        "found = {'matplotlib', 'zstandard', 'cyclopts', 'rich', 'fsspec', 'aiohttp', "
         "'huggingface_hub', 'pyarrow', 'sacremoses', 'sklearn', 'spacy', 'sentence_transformers', "
         "'keras'} & {*sys.modules}; "
         "assert not found, found"
