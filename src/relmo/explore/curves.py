@@ -1,4 +1,4 @@
-"""The learning curves of training runs in one picture: a panel a measure, a colour a run."""
+"""The learning curves of training runs in one picture: a panel a measure, a color a run."""
 
 import math
 import os
@@ -26,8 +26,8 @@ _LEFT, _BELOW, _TITLE = 42.0, 34.0, 18.0
 _UPPER, _LOWER = 230.0, 150.0
 """Heights of the axes in the two rows."""
 _INK, _GREY, _GRID = "#1f1f1f", "#5f5f5f", "#e4e4e4"
-# Okabe and Ito's, which the colour-blind can tell apart, without yellow (too pale on white).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Okabe and Ito's, which the color-blind can tell apart, without yellow (too pale on white).
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -44,9 +44,10 @@ class Run:
         pairs = [
             (line[key], line[measure])
             for line in self.lines
-            if line.get("kind") == kind and _is_number(line.get(measure))
+            if line.get("kind") == kind
+            and _is_number(line.get(measure))
             and _is_number(line.get(key))
-        ]  # fmt: skip
+        ]
         return [at for at, _ in pairs], [value for _, value in pairs]
 
 
@@ -68,8 +69,11 @@ _ROWS = (
     (
         _Panel("training loss", "train", ["loss"], "nats a prediction", is_cut=True),
         _Panel(
-            "validation perplexity", "valid", ["forward_perplexity", "backward_perplexity"],
-            "full line forward, broken line backward", is_log=True,
+            "validation perplexity",
+            "valid",
+            ["forward_perplexity", "backward_perplexity"],
+            "full line forward, broken line backward",
+            is_log=True,
         ),
     ),
     (
@@ -77,7 +81,7 @@ _ROWS = (
         _Panel("gradient norm", "train", ["gradient_norm"], "before clipping", is_log=True),
         _Panel("tokens a second", "train", ["tokens_per_second"], "a direction"),
     ),
-)  # fmt: skip
+)
 
 
 def read(folders: Sequence[str | os.PathLike[str]]) -> list[Run]:
@@ -133,11 +137,11 @@ def _picture(runs: Sequence[Run], x: str) -> Page:
         for n, panel in enumerate(panels):
             left = _MARGIN + n * (width + _GAP)
             box = Box(left + _LEFT, top - _TITLE - height, left + width, top - _TITLE)
-            end = page.text(box.left, box.top + 7, panel.title, size=10.5, colour=_INK, bold=True)
+            end = page.text(box.left, box.top + 7, panel.title, size=10.5, color=_INK, bold=True)
             said = _draw_panel(page.axes(box, grid=_GRID, ink=_GREY), panel, runs, x)
-            page.text(end + 7, box.top + 7, said, size=9, colour=_GREY)
+            page.text(end + 7, box.top + 7, said, size=9, color=_GREY)
         top -= _TITLE + height + _BELOW
-    page.text(_MARGIN, 12, f"All over {x}{_OVER[x]}.", size=8.5, colour=_GREY)
+    page.text(_MARGIN, 12, f"All over {x}{_OVER[x]}.", size=8.5, color=_GREY)
     return page
 
 
@@ -147,9 +151,9 @@ _OVER = {"tokens": " seen in training, a direction", "steps": " of training"}
 def _header(page: Page, runs: Sequence[Run]) -> None:
     y = page.height - 30
     for n, run in enumerate(runs):
-        page.mark(_MARGIN + 5, y + 4, shape=_shape(n), colour=_colour(n), size=8)
-        end = page.text(_MARGIN + 16, y, run.name, size=11.5, colour=_colour(n), bold=True)
-        page.text(end + 10, y, _said(run), size=10, colour=_GREY)
+        page.mark(_MARGIN + 5, y + 4, shape=_shape(n), color=_color(n), size=8)
+        end = page.text(_MARGIN + 16, y, run.name, size=11.5, color=_color(n), bold=True)
+        page.text(end + 10, y, _said(run), size=10, color=_GREY)
         y -= 17
 
 
@@ -169,10 +173,16 @@ def _draw_panel(axes: "Axes", panel: _Panel, runs: Sequence[Run], x: str) -> str
             at, values = run.series(panel.kind, measure, x)
             drawn += values
             axes.plot(
-                at, values, style, color=_colour(n), linewidth=1.2,
-                marker=_shape(n) if panel.kind == "valid" else None, markersize=4.5,
-                markeredgecolor="white", markeredgewidth=0.6,
-            )  # fmt: skip
+                at,
+                values,
+                style,
+                color=_color(n),
+                linewidth=1.2,
+                marker=_shape(n) if panel.kind == "valid" else None,
+                markersize=4.5,
+                markeredgecolor="white",
+                markeredgewidth=0.6,
+            )
     if panel.is_log and drawn and 0 < 10 * min(drawn) < max(drawn):
         axes.set_yscale("log", subs=[2, 5])
         axes.yaxis.set_minor_formatter(lambda value, _: _short(value))
@@ -203,10 +213,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _colour(n: int) -> str:
-    return _COLOURS[n % len(_COLOURS)]
+def _color(n: int) -> str:
+    return _COLORS[n % len(_COLORS)]
 
 
 def _shape(n: int) -> str:
-    """From the eighth run on, colours return with other marks."""
-    return _SHAPES[(n + n // len(_COLOURS)) % len(_SHAPES)]
+    """From the eighth run on, colors return with other marks."""
+    return _SHAPES[(n + n // len(_COLORS)) % len(_SHAPES)]

@@ -73,15 +73,15 @@ class Induction:
     """Of the uses, cluster after cluster, (n_layers, uses, dim)."""
 
     def drawn(self, n_uses: int = 40, seed: int = 0) -> SenseMap:
-        """The map of some of the uses, drawn by the seed, labelled by their clusters."""
-        labelled = [
+        """The map of some of the uses, drawn by the seed, labeled by their clusters."""
+        labeled = [
             Use(tokens=use.tokens, position=use.position, label=label)
             for label, cluster in zip(self.labels, self.clusters, strict=True)
             for use in cluster.uses
         ]
         rng = np.random.default_rng(seed)
-        rows = np.sort(rng.permutation(len(labelled))[:n_uses])
-        return of_vectors(self.word, [labelled[row] for row in rows], list(self.vectors[:, rows]))
+        rows = np.sort(rng.permutation(len(labeled))[:n_uses])
+        return of_vectors(self.word, [labeled[row] for row in rows], list(self.vectors[:, rows]))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ def induce(
         raise InputError(f"layer: expected a number below {elmo.n_layers}, got {layer}")
     if k is not None and k < 2:
         raise InputError(f"induce: the number of clusters must be at least 2, got {k}")
-    # A labelled use stands for the same one without a label.
+    # A labeled use stands for the same one without a label.
     known = {
         (use.tokens, use.position): use for use in sorted(uses, key=lambda use: use.label or "")
     }

@@ -3,7 +3,7 @@
 from relmo.explore import sense_map
 found = sense_map.find_uses("work", sentences, labels)
 drawn = sense_map.compute(relmo.load(), "work", found)
-drawn.layers[2].separation          # how far apart the labelled senses are
+drawn.layers[2].separation          # how far apart the labeled senses are
 relmo.explore.sense_plot.draw(drawn, "work.png")
 """
 
