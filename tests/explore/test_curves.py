@@ -53,9 +53,9 @@ def test_every_run_and_measure_is_named_and_nothing_is_cut_at_the_border(
         assert f"run {n}" in words
         assert any(f"best validation perplexity {60.5 * (1 + n):.2f}" in said for said in words)
     for title in ("training loss", "validation perplexity", "learning rate", "gradient norm",
-                  "tokens a second"):  # fmt: skip
+                  "tokens per second"):  # fmt: skip
         assert title in words
-    assert "2,000 steps, 200,000 tokens a direction" in words[1]
+    assert "2,000 steps, 200,000 tokens per direction" in words[1]
 
 
 def test_curves_are_the_metrics_over_tokens_or_steps(tmp_path: Path):

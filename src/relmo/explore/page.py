@@ -18,7 +18,7 @@ __all__ = ["SUFFIXES", "Box", "Page", "check_path"]
 
 
 class Box(NamedTuple):
-    """A rectangle."""
+    """Rectangle."""
 
     left: float
     bottom: float
@@ -26,7 +26,7 @@ class Box(NamedTuple):
     top: float
 
     def inside(self, margin: float) -> "Box":
-        """The rectangle without a margin on each side."""
+        """Return the rectangle without a margin on each side."""
         return Box(self.left + margin, self.bottom + margin, self.right - margin, self.top - margin)
 
 
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _DPI = 160
-_FONTS = (  # taken after DejaVu Sans, where they are installed, for the scripts that it lacks
+_FONTS = (  # used after DejaVu Sans, where they are installed, for the scripts that it lacks
     "Noto Sans",
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -55,7 +55,7 @@ _FONTS = (  # taken after DejaVu Sans, where they are installed, for the scripts
 
 
 def check_path(path: str | os.PathLike[str]) -> Path:
-    """The path, if its name says a format that can be drawn.
+    """Return the path if its suffix names a format that can be drawn.
 
     Raises:
         InputError: it does not.
@@ -67,7 +67,7 @@ def check_path(path: str | os.PathLike[str]) -> Path:
 
 
 class Page:
-    """An empty white page.
+    """Empty white page.
 
     Args:
         width: points.
@@ -95,7 +95,7 @@ class Page:
         self._widths: dict[tuple[str, float, bool], float] = {}
 
     def measure(self, text: str, size: float, *, bold: bool = False) -> float:
-        """How wide a text is, its spaces counted."""
+        """Return how wide a text is, its spaces counted."""
         key = text, size, bold
         if key not in self._widths:
             font = self._font(family=self._families, size=size, weight="bold" if bold else "normal")
@@ -110,7 +110,7 @@ class Page:
     def text(
         self, x: float, y: float, text: str, *, size: float, color: str, bold: bool = False
     ) -> float:
-        """Draw a text, its base line at (x, y), as it is: no mathematics; where it ends."""
+        """Draw a text as it is, without mathematics, its base line at (x, y); return its end."""
         spaces = text[: len(text) - len(text.lstrip())]
         self._figure.text(
             x + self.measure(spaces, size, bold=bold),
@@ -165,10 +165,10 @@ class Page:
         )
 
     def axes(self, box: Box, *, grid: str, ink: str) -> "Axes":
-        """Axes to draw curves on, in small type with a light grid.
+        """Return axes to draw curves on, in small type with a light grid.
 
         Args:
-            box: where the axes stand; their scales are left of it and below.
+            box: the area of the axes; their scales are left of it and below.
             grid: color of the grid.
             ink: color of the axes and what is written on them.
         """
@@ -209,7 +209,7 @@ class Page:
 
 @contextmanager
 def missing_glyphs_logged() -> Iterator[None]:
-    """Characters that no font has: boxes in the picture and one line in the log, not warnings."""
+    """Log in one line, instead of many warnings, that no font has some of the characters."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

@@ -1,4 +1,4 @@
-"""The picture of a sense map: one panel for each layer, each use labeled by its sentence."""
+"""Draw a sense map: one panel for each layer, each use labeled by its sentence."""
 
 import logging
 import math
@@ -28,7 +28,7 @@ _CROWD = 5
 """More uses than this on one spot share a label."""
 _LINE = 1.3
 """Line height in font sizes."""
-_INK, _GREY, _EDGE, _PANEL = "#1f1f1f", "#5f5f5f", "#d4d4d4", "#fafafa"
+_INK, _GRAY, _EDGE, _PANEL = "#1f1f1f", "#5f5f5f", "#d4d4d4", "#fafafa"
 # Okabe and Ito's colors, which the color-blind can tell apart, without yellow (too pale on
 # white); the shape of the mark says the same once more.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -89,21 +89,21 @@ class _Picture:
         end = self.page.text(_MARGIN, y, self.drawn.word, size=18, color=_INK, bold=True)
         self.page.text(end, y, " in context, layer by layer", size=18, color=_INK)
         y -= 19
-        said = f"{n_uses} uses in {n_sentences} sentences" + (f", {model}" if model else "")
-        end = self.page.text(_MARGIN, y, said, size=10, color=_GREY)
+        text = f"{n_uses} uses in {n_sentences} sentences" + (f", {model}" if model else "")
+        end = self.page.text(_MARGIN, y, text, size=10, color=_GRAY)
         for label in self.drawn.labels:
             color, shape = self.styles[label]
             self.page.mark(end + 22, y + 3.5, shape=shape, color=color, size=_MARK)
             end = self.page.text(end + 30, y, label, size=10, color=color, bold=True)
 
     def _footer(self) -> None:
-        said = [_PLANE]
+        notes = [_PLANE]
         if any(layer.separation is not None for layer in self.drawn.layers):
-            said.append(_SEPARATION)
+            notes.append(_SEPARATION)
         room = self.page.width - 2 * _MARGIN
-        lines = [line for text in said for line in self._broken(text, size=8.5, room=room)]
+        lines = [line for text in notes for line in self._broken(text, size=8.5, room=room)]
         for n, line in enumerate(lines):
-            self.page.text(_MARGIN, 24 - 11 * n, line, size=8.5, color=_GREY)
+            self.page.text(_MARGIN, 24 - 11 * n, line, size=8.5, color=_GRAY)
 
     def _panel(self, layer: LayerMap, box: Box) -> None:
         self.page.text(box.left, box.top + 22, layer.name, size=12.5, color=_INK, bold=True)
@@ -117,19 +117,19 @@ class _Picture:
             self.page.mark(*point, shape=label.shape, color=label.color, size=_MARK)
             if has_room:
                 self._write(label, middle, point)
-        said = _said(layer)
+        text = _summary(layer)
         if n_left_out := int((~keep & (sizes[:, 1] > 0)).sum()):
-            said += f"   {n_left_out} labels left out for want of room"
-        self.page.text(box.left, box.top + 8, said, size=9.5, color=_GREY)
+            text += f"   {n_left_out} labels left out for want of room"
+        self.page.text(box.left, box.top + 8, text, size=9.5, color=_GRAY)
 
     def _labels(self, points: Array) -> list["_Label"]:
-        """A label for each use; where many uses are on one spot, one for all of them."""
+        """Return a label for each use; where many uses are on one spot, one for all of them."""
         labels = [self._label(use) for use in self.drawn.uses]
         for n, point in enumerate(points):
             crowd = np.flatnonzero(np.linalg.norm(points - point, axis=1) < 0.1)
             if len(crowd) > _CROWD:
-                said = self._crowd_label(crowd.tolist()) if n == crowd[0] else _NO_LABEL
-                labels[n] = replace(said, shape=labels[n].shape, color=labels[n].color)
+                label = self._crowd_label(crowd.tolist()) if n == crowd[0] else _NO_LABEL
+                labels[n] = replace(label, shape=labels[n].shape, color=labels[n].color)
         return labels
 
     def _label(self, use: Use) -> "_Label":
@@ -156,7 +156,7 @@ class _Picture:
         return replace(label, widths=widths, size=(max(widths), height))
 
     def _write(self, label: "_Label", middle: Array, point: Array) -> None:
-        """The label, and a line to it from its point where it is not right beside it."""
+        """Write a label, and a line to it from its point where it is not right beside it."""
         half = np.array(label.size) / 2
         end = np.clip(point, middle - half, middle + half)
         if np.linalg.norm(end - point) > 1.3 * _MARK:
@@ -175,7 +175,7 @@ class _Picture:
         return self.page.measure(run.text, self.text_size, bold=run.is_word)
 
     def _broken(self, text: str, *, size: float, room: float) -> list[str]:
-        """The text in lines that are no wider than `room`."""
+        """Break a text into lines that are at most as wide as `room`."""
         lines = [""]
         for word in text.split():
             longer = f"{lines[-1]} {word}".lstrip()
@@ -200,7 +200,7 @@ _NO_LABEL = _Label(rows=())
 
 
 def _panel_size(n_uses: int) -> tuple[float, float]:
-    """Width and height of a panel."""
+    """Return the width and height of a panel."""
     for most, size in ((6, (310.0, 270.0)), (12, (370.0, 350.0)), (20, (430.0, 430.0))):
         if n_uses <= most:
             return size
@@ -216,19 +216,19 @@ def _styles(labels: Sequence[str]) -> dict[str | None, tuple[str, str]]:
     return styles
 
 
-def _said(layer: LayerMap) -> str:
-    """The line under a layer's name."""
+def _summary(layer: LayerMap) -> str:
+    """Return the line under a layer's name."""
     if layer.has_variance:
-        said = f"{100 * layer.variance_kept:.0f} % of the variance kept"
+        text = f"{100 * layer.variance_kept:.0f} % of the variance kept"
     else:
-        said = "identical vectors: variance 0"
+        text = "identical vectors: variance 0"
     if layer.separation is not None:
-        said += f"   separation {layer.separation:.2f}".replace("-", "\N{MINUS SIGN}")
-    return said
+        text += f"   separation {layer.separation:.2f}".replace("-", "\N{MINUS SIGN}")
+    return text
 
 
 def _fitted(points: Array, box: Box) -> Array:
-    """Coordinates in the box, both axes to one scale, with room for labels around them."""
+    """Scale points into the box, both axes alike, with room for labels around them."""
     room = np.array([box.right - box.left, box.top - box.bottom])
     middle = np.array([box.left + box.right, box.bottom + box.top]) / 2
     low, high = points.min(axis=0), points.max(axis=0)
@@ -239,13 +239,13 @@ def _fitted(points: Array, box: Box) -> Array:
 
 
 def _apart(points: Array, distance: float) -> Array:
-    """Points closer than `distance`, moved apart until none is, so that no mark hides another.
+    """Move points apart until none is closer than `distance`, so that no mark hides another.
 
     Points on one spot become a round cluster. The others move by less than `distance`, unless a
     cluster pushes them.
     """
     n = np.arange(len(points))
-    # A sunflower's spiral, very small: no two points are on one spot any more.
+    # a very small sunflower's spiral: no two points are on one spot any more
     turns = 1e-3 * distance * np.sqrt(n + 0.5)[:, None]
     moved: Array = points + turns * np.stack([np.cos(2.4 * n), np.sin(2.4 * n)], axis=1)
     for _ in range(200 if len(points) <= 200 else 40):
