@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relmo.data import spans as module
-from relmo.data.spans import Invalid, Scheme, Span, convert, detect, invalid, spans, tags
+from relmo.data.spans import Invalid, Scheme, Span, convert, invalid, spans, tags
+from relmo.data.tag_reading import detect
 from relmo.errors import InputError
 
 SCHEMES: tuple[Scheme, ...] = ("BIO", "IOB1", "BIOES", "BILOU")
@@ -114,7 +115,7 @@ def test_a_scheme_is_known_by_its_tags(sequence: str, scheme: Scheme):
 def test_an_invalid_tag_is_named_with_what_the_scheme_would_have():
     assert list(invalid(["O", "I-X", "S-Y"], "BIO")) == [
         Invalid(1, "I-X after O and before S-Y; BIO would have B-X"),
-        Invalid(2, "S-Y is no tag of BIO; its letters are B, I, O"),
+        Invalid(2, "S-Y is not a tag of BIO; its letters are B, I, O"),
     ]
     assert list(invalid(["B-X"], "BIOES")) == [
         Invalid(0, "B-X at the start and at the end; BIOES would have S-X")

@@ -1,14 +1,17 @@
 """Tags are read in the dialect that most of them fit; what is read otherwise is named."""
 
+import re
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relmo.data.spans import Scheme, Span, detect, spans, tags
-from relmo.data.tag_reading import read_tags
-from relmo.data.tag_spelling import spelling
+from relmo.data.spans import Scheme, Span, spans, tags
+from relmo.data.tag_reading import detect, read_tags
+from relmo.data.tag_spelling import Kind, find_spelling
 from relmo.errors import InputError
 
 # Names in a text of 40 tokens, in BIO.
@@ -124,7 +127,7 @@ def test_a_letter_of_another_scheme_does_not_change_that_of_the_rest(stray: str,
     assert reading.scheme == detect(rows) == scheme
     assert reading.in_scheme(rows[-1]) == ("O", "B-PER", "O")
     assert reading.messages[0].startswith(f"sentence 3: token 2: the tag '{stray}' is not of BIO; ")
-    assert reading.messages[0].endswith("written in BIO, there as 'B-PER' (1 of 43 tokens)")
+    assert reading.messages[0].endswith("written in BIO, this one as 'B-PER' (1 of 43 tokens)")
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -191,7 +194,7 @@ def test_a_scheme_that_is_given_is_what_spans_of_others_are_written_in(scheme: S
 def test_spans_that_touch_are_one_in_io():
     io = read_tags(NAMES, "IO")
     assert io.in_scheme(NAMES[1])[:6] == ("I-geo-loc", "O", "O", "I-PER", "I-PER", "O")
-    assert "there as 'I-PER'" in io.messages[0]
+    assert "this one as 'I-PER'" in io.messages[0]
 
 
 some_tags = st.lists(
@@ -210,5 +213,136 @@ def test_a_canonical_tag_is_read_as_it_stands(rows: list[list[str]]):
         for row in rows:
             spans(reading.spelled(row))
             spans(reading.in_scheme(row))
-        again = spelling(Counter(reading.spelled(list(counts))), "spans")
+        again = find_spelling(Counter(reading.spelled(list(counts))), "spans")
         assert not again.strays
+
+
+@given(
+    rows=st.lists(some_tags, max_size=4),
+    scheme=st.none() | st.sampled_from([*SCHEMES, "IO", "plain"]),
+    kind=st.none() | st.sampled_from(["spans", "IO", "plain"]),
+)
+def test_no_message_says_that_a_tag_is_read_as_itself(
+    rows: list[list[str]], scheme: Scheme | None, kind: Kind | None
+):
+    try:
+        reading = read_tags(rows, scheme, kind)
+    except InputError:
+        return
+    for message in reading.messages:
+        read = re.search(r"('.*') does not fit the others; read as ('.*') \(", message)
+        read = read or re.search(r"tags such as ('.*') are read as ('.*?')", message)
+        assert read is None or read[1] != read[2]
+
+
+@pytest.mark.parametrize("kind", ["spans", "IO"])
+def test_letters_alone_need_no_o_where_spans_are_stated(kind: Kind):
+    for rows in (["B", "I"], ["B", "I", "I"], ["b", "i"]):
+        reading = read_tags([rows], kind=kind)
+        assert reading.spelled(rows) == tuple(tag.upper() for tag in rows)
+        assert bool(reading.messages) == (rows == ["b", "i"])
+    assert detect([["B", "I"]]) == "plain"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("label", ["PER", "per"])
+@pytest.mark.parametrize("lower", ["letters", "outside"])
+def test_letters_and_o_need_not_be_of_the_same_case(scheme: Scheme, label: str, lower: str):
+    rows = [tags([Span(label, 0, 3), Span(label, 4, 5)], 12, scheme)] * 9
+    is_lowered = {"letters": lambda tag: tag != "O", "outside": lambda tag: tag == "O"}[lower]
+    written = [
+        [tag[0].lower() + tag[1:] if is_lowered(tag) else tag for tag in row] for row in rows
+    ]
+    reading = read_tags(written)
+    assert reading.scheme == scheme
+    assert reading.spelled(written[0]) == tuple(rows[0])
+    (message,) = reading.messages
+    assert "tags such as " in message
+    assert read_tags([["O", "o", "o", "B-PER"]]).canonical == {"O": "O", "o": "O", "B-PER": "B-PER"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "read"),
+    [
+        ("-B-X", "B-X"), ("_B_X", "B-X"), ("B–X", "B-X"), ("b_X", "B-X"), ("X_B", "B-X"),
+        ("i:X", "I-X"), ("S_X", "S-X"), ("B-X ", "B-X"), ("B-X\t", "B-X"), ("\xa0B-X", "B-X"),
+        ("B-X\xa0", "B-X"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [None, "spans"])
+def test_what_is_a_letter_with_a_label_in_some_dialect_is_no_label(
+    tag: str, read: str, kind: Kind | None
+):
+    reading = read_tags([[tag, "O", "O", "O"]] * 3, kind=kind)
+    assert reading.canonical == {tag: read, "O": "O"}
+    assert f"'{tag!r}'"[1:-1] in reading.messages[0]
+    beside = read_tags([["O"] * 8, ["X", "X", "B_X", "X", "X-I"]]).canonical
+    assert (beside["B_X"], beside["X-I"]) == ("I-X", "I-X") or "X" not in beside.values()
+
+
+def test_white_space_around_a_tag_is_no_part_of_its_label():
+    rows = [["B-PER ", "I-PER\t", "O "], ["B-PER", "O", "O"]]
+    reading = read_tags(rows)
+    assert reading.spelled(rows[0]) == ("B-PER", "I-PER", "O")
+    assert len(reading.messages) == 3
+    assert "the tag 'B-PER ' does not fit the others; read as 'B-PER' (1 of" in "".join(
+        reading.messages
+    )
+    assert read_tags([["NN ", "NN"]]).spelled(["NN "]) == ("NN ",)
+
+
+def test_o_is_given_as_the_reason_only_where_it_decided():
+    for rows, scheme in (([["PER", "LOC"]], "IO"), ([["PER", "LOC", "O", "O", "O"]], "IO")):
+        (message,) = read_tags(rows, scheme).messages
+        assert message.endswith("tags such as 'PER' are read as 'I-PER'")
+    message, _ = read_tags([["PER", "LOC", "O", "O", "O"]], "BIO").messages
+    assert "as O is on most tokens, a run of one label is a span, scheme BIO; " in message
+
+
+def test_labels_that_begin_with_a_letter_stay_whole_where_io_is_stated():
+    rows = [["O"] * 8 + ["B-cell"] * 4 + ["T-cell"]]
+    (message,) = read_tags(rows).messages
+    assert "the tag 'T-cell' does not fit the others; read as 'O' (1 of 13 tokens)" in message
+    assert message.endswith("where 'T-cell' is a label as a whole, state the scheme IO")
+    assert read_tags(rows, "IO").canonical == {
+        "O": "O", "B-cell": "I-B-cell", "T-cell": "I-T-cell",
+    }  # fmt: skip
+    rest = [["O"] * 30 + ["B-cell"] * 4 + ["virus"] * 8]
+    assert read_tags(rest, "IO").canonical["B-cell"] == "I-B-cell"
+    slips = [*NAMES, ["O", "NN", "O-PER", "PER"]]
+    assert read_tags(slips, "IO").in_scheme(slips[0]) == tuple(
+        tag.replace("B-", "I-") for tag in slips[0]
+    )
+
+
+def test_a_scheme_that_does_not_exist_is_an_error():
+    code = """# of its own process, where nothing but relmo itself checks what it is given
+from relmo.data.spans import convert, invalid, spans, tags
+from relmo.data.tag_reading import read_tags
+from relmo.errors import InputError
+from relmo.tasks.scores import evaluate, span_scores
+row = ["B-X", "O"]
+for scheme in ("Plain", "bio", 7, ""):
+    for call in (
+        lambda: read_tags([row], scheme),
+        lambda: spans(row, scheme),
+        lambda: tags([], 3, scheme),
+        lambda: convert(row, scheme),
+        lambda: list(invalid(row, scheme)),
+        lambda: evaluate([row], [row], scheme),
+        lambda: span_scores([row], [row], scheme),
+    ):
+        try:
+            call()
+        except InputError as error:
+            assert f"scheme {scheme!r}: expected one of BIO, IOB1, BIOES" in str(error), error
+        else:
+            raise AssertionError(scheme)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_known_labels_are_read_as_labels():
+    assert read_tags([["PER", "O"]], kind="spans", labels={"PER"}).canonical["PER"] == "I-PER"
+    with pytest.raises(InputError, match="tag 'PER': expected O or a letter"):
+        read_tags([["PER", "O"]], kind="spans")

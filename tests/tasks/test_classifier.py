@@ -89,7 +89,7 @@ def test_a_sentence_without_tokens_has_a_label_and_changes_no_other():
 def test_what_cannot_be_classified_is_an_error():
     for given, message in (
         ((TEXTS, TEXTS), "expected no second sentences"),
-        (("one string",), "sentences is one string"),
+        (("one string",), "sentences: expected a list of sentences, got the str 'one string'"),
     ):
         with pytest.raises(InputError, match=message):
             new().predict(*given)

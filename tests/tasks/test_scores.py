@@ -1,6 +1,8 @@
 """Scores equal those of conlleval, of a well-kept library, and of cases worked by hand."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -226,3 +228,59 @@ def test_the_examples_of_the_module_are_right():
     import doctest
 
     assert doctest.testmod(evaluation).failed == 0
+
+
+def test_a_warning_comes_once_from_scores_and_errors(caplog: pytest.LogCaptureFixture):
+    mine = TaggedSentence(tokens=("x",) * 24, tags=(*NAMES[0][:-1], "o"), source="a", line=7)
+    evaluate([mine.tags], GUESSES)
+    assert len(list(errors([mine], GUESSES))) == 1
+    (message,) = caplog.messages
+    assert message.startswith("evaluate: true: sentence 1: token 24: the tag 'o'")
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "n"),
+    [
+        ("b-PER i-PER O O O O", "B-PER I-PER O O O O", (1, 1, 1)),
+        ("B-PER I-PER O O O O", "b-PER i-PER O O O O", (1, 1, 1)),
+        ("B-PER I-PER o o o o", "B-PER I-PER O O O O", (1, 1, 1)),
+        ("B-X O O O", "-B-X O O O", (1, 1, 1)),
+        ("B-PER O O O O O", "B-PER o o O O o", (1, 1, 1)),
+        ("B-X O O O", "S_X O O O", (1, 1, 1)),
+        ("B-PER I-PER O", "PER PER O", (1, 1, 1)),  # labels of the true tags alone
+        ("B-PER B-PER O", "PER PER O", (2, 1, 0)),
+        ("PER PER O O O", "B-PER I-PER PER O O", (1, 1, 0)),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 12])
+def test_each_side_is_read_as_what_it_can_only_mean(
+    true: str, predicted: str, n: tuple[int, int, int], times: int, caplog: pytest.LogCaptureFixture
+):
+    scores = evaluate([true.split()] * times, [predicted.split()] * times)
+    assert (scores.n_true, scores.n_predicted, scores.n_right) == tuple(times * k for k in n)
+    assert {*scores.by_type} <= {"PER", "X"}
+    assert caplog.messages
+
+
+def test_letters_alone_are_read_without_a_word(caplog: pytest.LogCaptureFixture):
+    scores = evaluate([["B", "I", "O"]], [["B", "I", "I"]], "BIO")
+    assert (scores.n_true, scores.n_predicted, scores.n_right) == (1, 1, 0)
+    assert not caplog.messages
+
+
+def test_an_array_without_dimensions_is_no_sentence():
+    code = """# of its own process, where nothing but relmo itself checks what it is given
+import numpy as np
+from relmo.errors import InputError
+from relmo.tasks.scores import evaluate
+for true in (np.array("O"), [np.array("O")], b"O", [b"O"]):
+    try:
+        evaluate(true, [["O"]])
+    except InputError as error:
+        assert "evaluate: true: " in str(error), error
+        assert "got the ndarray array" in str(error) or "got the bytes b'O'" in str(error), error
+    else:
+        raise AssertionError(true)
+assert evaluate(np.array([["O", "B-X"]]), [["O", "B-X"]]).f1 == 100
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -349,3 +349,15 @@ def test_an_impossible_shape_is_an_error(change: dict[str, Any], message: str):
 def test_impossible_training_is_an_error(change: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
         TaggerTraining(**change)
+
+
+def test_the_taggers_own_tags_are_scored_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def read_tags(*args: object, **kwargs: object) -> None:
+        raise AssertionError("canonical tags are read again")
+
+    monkeypatch.setattr("relmo.tasks.scores.read_tags", read_tags)
+    trained(tmp_path / "run", how=training(epochs=1))
+    assert any("f1" in line for line in metrics(tmp_path / "run"))
+    assert not caplog.messages

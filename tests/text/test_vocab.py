@@ -20,7 +20,9 @@ laws = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_the_characters_of_a_string_are_not_counted_as_words() -> None:
-    with pytest.raises(InputError, match=r"sentence 2: expected a list of words, got .* 'the cat'"):
+    with pytest.raises(
+        InputError, match=r"sentence 2: expected a list of strings, got .* 'the cat'"
+    ):
         Vocabulary.build([["a"], "the cat"])
 
 

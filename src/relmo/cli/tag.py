@@ -164,11 +164,11 @@ def _scores(
 ) -> "tuple[Scores, list[str]]":
     """With the first of the sentences that are not right."""
     from relmo.data.tagged import canonical_tags
-    from relmo.tasks.scores import errors, evaluate
+    from relmo.tasks.scores import errors, span_scores
 
-    sentences, _ = canonical_tags(sentences, tagger.scheme)  # what is odd is said once
+    sentences, _ = canonical_tags(sentences, tagger.scheme)
     predicted = tagger.tag(sentences)
-    scores = evaluate([s.tags for s in sentences], predicted, tagger.scheme)
+    scores = span_scores([s.tags for s in sentences], predicted, tagger.scheme)
     return scores, list(islice(errors(sentences, predicted, tagger.scheme), n_errors))
 
 

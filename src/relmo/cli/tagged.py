@@ -54,7 +54,7 @@ TagColumn = Annotated[
 Scheme = Annotated[
     TagScheme | None,
     typer.Option(
-        help="Of the tags: of spans, or plain, where each token has a tag by itself.",
+        help="Scheme of the tags: one of spans, or plain, where each token has its own tag.",
         show_default="what most of them fit",
     ),
 ]

@@ -26,17 +26,27 @@ a span begins at a B or S, after an E or S, and wherever the label is another th
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from relmo.data.tag_spelling import OUTSIDE as _OUTSIDE
-from relmo.data.tag_spelling import spelling
 from relmo.errors import InputError
-from relmo.text.tokenizers import check_sentences, check_strings
+from relmo.text.tokenizers import check_strings
 
-__all__ = ["Invalid", "Scheme", "Span", "convert", "detect", "invalid", "scheme_letters", "spans",
-           "tags", "usual_scheme"]  # fmt: skip
+__all__ = [
+    "OUTSIDE",
+    "Invalid",
+    "Scheme",
+    "Span",
+    "check_scheme",
+    "closest_scheme",
+    "convert",
+    "invalid",
+    "scheme_letters",
+    "spans",
+    "tags",
+]
 
+OUTSIDE = "O"
+"""The tag of a token in no span."""
 Scheme = Literal["BIO", "IOB1", "BIOES", "BILOU", "IO", "plain"]
 _AS_BIOES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I"}
 _LETTERS: dict[Scheme, dict[str, str]] = {
@@ -68,61 +78,76 @@ class Invalid(NamedTuple):
     """Such as "I-X at the start and before O; BIO would have B-X"."""
 
 
+def check_scheme(scheme: object) -> None:
+    """Refuse anything but the name of a scheme.
+
+    Raises:
+        InputError: it is another string or object.
+    """
+    if scheme not in get_args(Scheme):
+        raise InputError(f"scheme {scheme!r}: expected one of {', '.join(get_args(Scheme))}")
+
+
 def spans(tags: Sequence[str], scheme: Scheme | None = None) -> list[Span]:
-    """The spans that tags stand for, from left to right, invalid sequences read as conlleval does.
+    """Return the spans that tags stand for, from left to right.
 
     Args:
-        tags: of one sentence, in any scheme.
+        tags: of one sentence, in any scheme; invalid sequences are read as conlleval reads them.
         scheme: only whether it is `plain` matters: each token is a span then.
 
     Raises:
-        InputError: a tag is of no scheme, and `scheme` is not `plain`; or `tags` is one string.
+        InputError: a tag belongs to no scheme, and `scheme` is not `plain`; or `tags` is one
+            string.
     """
     check_strings(tags, "tags")
+    if scheme is not None:
+        check_scheme(scheme)
     if scheme == "plain":
         return [Span(tag, i, i + 1) for i, tag in enumerate(tags)]
-    found: list[Span] = []
-    start, last, label = 0, _OUTSIDE, ""  # of the token before
+    spans: list[Span] = []
+    start, last_letter, last_label = 0, OUTSIDE, ""
     for i, tag in enumerate(tags):
-        letter, its_label = _parts(tag)
-        if last != _OUTSIDE and (letter in "BSO" or last in "ES" or its_label != label):
-            found.append(Span(label, start, i))
-            last = _OUTSIDE
-        if last == _OUTSIDE:
+        letter, label = _parts(tag)
+        begins = letter in "BSO" or last_letter in "ES" or label != last_label
+        if last_letter != OUTSIDE and begins:
+            spans.append(Span(last_label, start, i))
+            last_letter = OUTSIDE
+        if last_letter == OUTSIDE:
             start = i
-        last, label = letter, its_label
-    if last != _OUTSIDE:
-        found.append(Span(label, start, len(tags)))
-    return found
+        last_letter, last_label = letter, label
+    if last_letter != OUTSIDE:
+        spans.append(Span(last_label, start, len(tags)))
+    return spans
 
 
 def _parts(tag: str) -> tuple[str, str]:
-    """The letter, as in BIOES, and the label."""
-    if tag == _OUTSIDE:
-        return _OUTSIDE, ""
+    """Return the letter, as in BIOES, and the label."""
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
     letter, _, label = tag.partition("-")
     if letter not in _AS_BIOES:
         raise InputError(
             f"tag {tag!r}: expected O or a letter of {', '.join(_AS_BIOES)} with a hyphen and a "
-            "label, such as B-LOC; tags that are no spans need the scheme 'plain', and those of "
-            "another spelling relmo.data.tag_reading.read_tags"
+            "label, such as B-LOC; tags that do not stand for spans need the scheme 'plain', those "
+            "in another spelling are read by relmo.data.tag_reading.read_tags"
         )
     return _AS_BIOES[letter], label
 
 
 def tags(spans: Iterable[Span], n: int, scheme: Scheme = "BIO") -> list[str]:
-    """The tags of a sentence of `n` tokens with these spans.
+    """Return the tags of a sentence of `n` tokens with these spans.
 
     Args:
         spans: in any order.
         n: number of tokens.
-        scheme: how to write them; `plain` needs a span for each token.
+        scheme: to write them in; `plain` needs a span for each token.
 
     Raises:
         InputError: a span is empty, not in the sentence or overlaps another, or it cannot be
             written in the scheme.
     """
-    written = [_OUTSIDE] * n
+    check_scheme(scheme)
+    written = [OUTSIDE] * n
     end, label, covered = 0, None, 0
     for span in sorted(spans, key=lambda span: span.start):
         if not end <= span.start < span.end <= n:
@@ -142,7 +167,7 @@ def tags(spans: Iterable[Span], n: int, scheme: Scheme = "BIO") -> list[str]:
 
 
 def _written(span: Span, scheme: Scheme, follows: bool) -> list[str]:
-    """The tags of a span, which follows another of its label at once or not."""
+    """Return the tags of a span, which follows another of its label at once or not."""
     size = span.end - span.start
     if scheme == "plain":
         if size > 1:
@@ -156,71 +181,54 @@ def _written(span: Span, scheme: Scheme, follows: bool) -> list[str]:
 
 
 def convert(sequence: Sequence[str], scheme: Scheme) -> list[str]:
-    """The same spans in another scheme; invalid sequences become what conlleval reads in them.
+    """Write the same spans in another scheme, invalid sequences as what conlleval reads in them.
 
     Raises:
-        InputError: a tag is of no scheme, or `scheme` is `plain`.
+        InputError: a tag belongs to no scheme, or `scheme` is `plain`.
     """
     if scheme == "plain":
         raise InputError("scheme plain: it has no spans to convert to; choose BIO, IOB1, BIOES ...")
     return tags(spans(sequence), len(sequence), scheme)
 
 
-def detect(sentences: Iterable[Sequence[str]]) -> Scheme:
-    """The scheme of a corpus's tags, in whichever spelling.
-
-    See `tag_spelling` for which are plain, and how few mistyped ones change nothing;
-    `tag_reading.read_tags` names those.
-
-    Args:
-        sentences: the tags of each.
-
-    Raises:
-        InputError: `sentences` or one of them is one string, or a tag is not a string.
-    """
-    if not isinstance(sentences, str):
-        sentences = list(sentences)  # which may be an iterator
-    check_sentences(sentences, "tags")
-    found = spelling(Counter(chain.from_iterable(sentences)))
-    if found.kind != "spans":
-        return found.kind
-    return usual_scheme(sentences, found.canonical)
-
-
-def usual_scheme(sentences: Iterable[Sequence[str]], canonical: Mapping[str, str]) -> Scheme:
-    """The scheme of spans that the fewest of a corpus's tags contradict.
+def closest_scheme(sentences: Iterable[Sequence[str]], canonical: Mapping[str, str]) -> Scheme:
+    """Return the scheme of spans that the fewest of a corpus's tags contradict.
 
     So one mistyped E-PER makes no BIOES of a corpus in BIO. Of those equal in this it is BILOU
-    where there are letters of its own, L and U, then BIOES (E and S), then BIO.
+    where there are letters that only BILOU has, L and U, then BIOES (E and S), then BIO.
 
     Args:
         sentences: the tags of each.
-        canonical: what each tag stands for; see `tag_spelling.Spelling`.
+        canonical: canonical tags by the tag as it is written; see `tag_spelling.Spelling`.
     """
     letters = {tag[0] for tag in canonical.values()}
-    tried: list[Scheme] = ["BIO", "IOB1"]
+    candidates: list[Scheme] = ["BIO", "IOB1"]
     if letters & {"E", "S"}:
-        tried.insert(0, "BIOES")
+        candidates.insert(0, "BIOES")
     if letters & {"L", "U"}:
-        tried.insert(0, "BILOU")
-    against: Counter[Scheme] = Counter()
+        candidates.insert(0, "BILOU")
+    n_invalid: Counter[Scheme] = Counter()
     for sentence in sentences:
         tags = [canonical[tag] for tag in sentence]
-        if any(tag != _OUTSIDE for tag in tags):
-            against.update({scheme: sum(1 for _ in invalid(tags, scheme)) for scheme in tried})
-    return min(tried, key=lambda scheme: against[scheme])  # the first of equal ones
+        if any(tag != OUTSIDE for tag in tags):
+            n_invalid.update(
+                {scheme: sum(1 for _ in invalid(tags, scheme)) for scheme in candidates}
+            )
+    return min(candidates, key=lambda scheme: n_invalid[scheme])  # the first of equal ones
 
 
 def scheme_letters(scheme: Scheme) -> list[str]:
-    """The letters that a scheme has, sorted; plain has none."""
+    """Return the letters that a scheme has, sorted; plain has none."""
+    check_scheme(scheme)
     if scheme == "plain":
         return []
     letters = {*_LETTERS[scheme].values()}
+    # IOB1 has a B too, where a span follows another of its label; of the others only IO has none.
     return sorted(letters if scheme == "IO" else letters | {"B"})
 
 
 def invalid(sequence: Sequence[str], scheme: Scheme) -> Iterator[Invalid]:
-    """The tags that a scheme does not allow where they stand, from left to right.
+    """Yield the tags that a scheme does not allow where they stand, from left to right.
 
     A tag is held against what the scheme would write for the spans that `spans` reads, so that a
     slip is named once or twice and not to the sentence's end.
@@ -230,17 +238,17 @@ def invalid(sequence: Sequence[str], scheme: Scheme) -> Iterator[Invalid]:
         scheme: what they should be in; plain tags are never invalid.
     """
     check_strings(sequence, "tags")
+    letters = scheme_letters(scheme)
     if scheme == "plain":
         return
-    letters = scheme_letters(scheme)
     try:
         expected = convert(sequence, scheme)
-    except InputError:  # a tag of no scheme, or spans that touch in IO: no more can be said
+    except InputError:  # a tag of no scheme, or spans that touch in IO: only letters are checked
         expected = list(sequence)
     for i, (tag, wanted) in enumerate(zip(sequence, expected, strict=True)):
-        if tag != _OUTSIDE and tag.partition("-")[0] not in letters:
-            allowed = ", ".join((*letters, _OUTSIDE))
-            yield Invalid(i, f"{tag} is no tag of {scheme}; its letters are {allowed}")
+        if tag != OUTSIDE and tag.partition("-")[0] not in letters:
+            allowed = ", ".join((*letters, OUTSIDE))
+            yield Invalid(i, f"{tag} is not a tag of {scheme}; its letters are {allowed}")
         elif tag != wanted:
             before = f"after {sequence[i - 1]}" if i else "at the start"
             after = f"before {sequence[i + 1]}" if i + 1 < len(sequence) else "at the end"

@@ -26,7 +26,7 @@ from relmo._read import PathLike
 from relmo.data import columns, hf_datasets, spans
 from relmo.data.columns import Column, Found, JsonLines, Layout, Lines
 from relmo.data.files import Source, read_source, suffix
-from relmo.data.tag_reading import read_tags
+from relmo.data.tag_reading import TagReading, detect, read_tags
 from relmo.errors import InputError
 from relmo.text.tokenizers import Tokenize, check_sentences, check_strings
 
@@ -37,6 +37,7 @@ __all__ = [
     "canonical_tags",
     "check_tags",
     "invalid_tags",
+    "read_canonical",
     "read_tagged",
     "read_tokens",
     "write_tagged",
@@ -233,32 +234,41 @@ def write_tagged(sentences: Iterable[TaggedSentence], path: PathLike) -> None:
 def canonical_tags(
     sentences: Sequence[TaggedSentence], scheme: spans.Scheme | None = None
 ) -> tuple[list[TaggedSentence], spans.Scheme]:
-    """The sentences with their tags in the canonical spelling of a scheme, and the scheme.
+    """Return sentences with their tags in the canonical spelling of a scheme, and the scheme.
 
     What is not read as it stands is a warning in the log, with file, line, token and tag: mistyped
     tags, and those of another dialect, such as `PER-B`. See `tag_reading`.
 
     Args:
         sentences: of one corpus.
-        scheme: of the tags; those of spans in another one are written in it. None: found.
+        scheme: to write the tags of spans in, or plain; None: that of the corpus.
 
     Raises:
-        InputError: the scheme is one of spans, and too many tags stand for none.
+        InputError: the scheme is one of spans, and too many tags do not stand for any; or there is
+            no such scheme.
     """
+    canonical, reading = read_canonical(sentences, scheme)
+    for message in reading.messages:
+        _logger.warning("%s", message)
+    return canonical, reading.scheme
+
+
+def read_canonical(
+    sentences: Sequence[TaggedSentence], scheme: spans.Scheme | None = None
+) -> tuple[list[TaggedSentence], TagReading]:
+    """Do what `canonical_tags` does without a warning; the messages are in the reading."""
     reading = read_tags(
         [sentence.tags for sentence in sentences],
         scheme,
         where=lambda number, token: sentences[number].where(token),
     )
-    for message in reading.messages:
-        _logger.warning("%s", message)
-    read = [
+    canonical = [
         sentence
         if (tags := reading.in_scheme(sentence.tags)) == sentence.tags
         else replace(sentence, tags=tags)
         for sentence in sentences
     ]
-    return read, reading.scheme
+    return canonical, reading
 
 
 def invalid_tags(sentences: Iterable[TaggedSentence], scheme: spans.Scheme) -> Iterator[str]:
@@ -269,7 +279,7 @@ def invalid_tags(sentences: Iterable[TaggedSentence], scheme: spans.Scheme) -> I
 
 
 def check_tags(sentences: Iterable[TaggedSentence], scheme: spans.Scheme) -> None:
-    """Take no tags but such as a scheme allows; whoever reads on without has conlleval's reading.
+    """Refuse tags that a scheme does not allow; unchecked ones are read as conlleval reads them.
 
     Raises:
         InputError: a tag is invalid: the first is named, and how many there are.
@@ -337,9 +347,10 @@ def _has_columns(lines: Sequence[str]) -> bool:
         return bool(lines)
     last = [line.rstrip(" ").split(" ")[-1] for line in lines]
     one_each = len(lines) > 1 and not any(" " in line.strip() for line in lines)
-    # A sentence may end in "hepatitis-B": of the dialects only the usual one goes without an O.
-    are_tags = "O" in last or all(word[1:2] == "-" for word in last)
-    return one_each or (are_tags and spans.detect([last]) != "plain")
+    # Without an O only B-X tells tags from words: a sentence may end in "hepatitis-B".
+    all_have_letters = all(word[1:2] == "-" for word in last)
+    are_tags = spans.OUTSIDE in last or all_have_letters
+    return one_each or (are_tags and detect([last]) != "plain")
 
 
 def _check_writable(cells: Iterable[str], name: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relmo.elmo.language_model import NextWords, bracketed
+from relmo.elmo.language_model import LanguageModel, bracketed
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError, MissingExtraError
 from relmo.explore.sense_map import (
@@ -231,7 +231,7 @@ def _substitutes(elmo: Elmo, uses: Sequence[Use]) -> Iterator[dict[str, float]]:
         ]
         for use in uses
     )
-    for substitutes in NextWords(elmo).substitutes(queries, _N_SUBSTITUTES):
+    for substitutes in LanguageModel(elmo).substitutes(queries, _N_SUBSTITUTES):
         yield dict(
             zip(substitutes.words, np.exp(substitutes.log_probabilities).tolist(), strict=True)
         )

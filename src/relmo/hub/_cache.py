@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from relmo._files import open_regular, replacing_file
-from relmo.errors import FormatError, InputError
+from relmo._files import open_regular, read_json, replacing_file
+from relmo.errors import FormatError, InputError, RelmoError
 
 __all__ = [
     "check",
@@ -115,11 +115,9 @@ def sha256_of(path: Path, algorithm: str = "sha256") -> str:
 def read_notes(path: Path) -> Mapping[str, Any]:
     """Return the object in a small JSON file, an empty one where there is none that is whole."""
     try:
-        with open_regular(path) as file:
-            notes = json.loads(file.read())
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except RelmoError:
         return {}
-    return notes if isinstance(notes, dict) else {}
 
 
 def write_notes(path: Path, notes: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ Peters et al. 2018, section 3.2: see `relmo.tasks.network` for the network, and
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,8 +19,7 @@ import torch
 
 from relmo._files import model_folder
 from relmo.data.spans import Scheme, spans
-from relmo.data.tag_reading import read_tags
-from relmo.data.tagged import TaggedSentence
+from relmo.data.tagged import TaggedSentence, read_canonical
 from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
 from relmo.tasks import folder as task_files
@@ -312,10 +311,8 @@ class Tagger:
         Raises:
             InputError: a true tag is none that the tagger knows, in whichever spelling or scheme.
         """
-        reading = read_tags(
-            [s.tags for s in sentences], self.scheme, where=lambda n, k: sentences[n].where(k)
-        )  # what it has to say is said where the two are compared
-        tag_ids([replace(s, tags=reading.in_scheme(s.tags)) for s in sentences], self.tags)
+        canonical, _ = read_canonical(sentences, self.scheme)
+        tag_ids(canonical, self.tags)  # which refuses unknown ones
         return [found.tags for found in self.predict([s.tokens for s in sentences])]
 
 

@@ -35,7 +35,7 @@ from relmo.tasks.inputs import (
 )
 from relmo.tasks.layer_cache import CacheProgress
 from relmo.tasks.network import TaggerNetwork
-from relmo.tasks.scores import evaluate
+from relmo.tasks.scores import span_scores
 from relmo.tasks.tagger import Tagger
 from relmo.tasks.training import TaskRun
 from relmo.train.folder import RUN, RunFolder
@@ -166,7 +166,7 @@ class TaggingRun(TaskRun):
         network = tagger.network.eval()
         found = decoded(network, self.dev_inputs, tagger.allowed, _VALIDATION_TOKENS)
         predicted = [[tagger.tags[tag] for tag in tags] for tags, _ in found]
-        scores = evaluate([s.tags for s in self.dev], predicted, tagger.scheme)
+        scores = span_scores([s.tags for s in self.dev], predicted, tagger.scheme)
         return {
             "score": 100 - scores.f1, "precision": scores.precision, "recall": scores.recall,
             "f1": scores.f1, "accuracy": scores.accuracy,

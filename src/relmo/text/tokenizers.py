@@ -101,42 +101,49 @@ Offset = tuple[int, int]
 """In a text: of a first character, from 0, and of the one after a last."""
 
 
-def check_strings(given: Any, name: str) -> None:
-    """Take a list of strings, such as the tags of a sentence, and no string in its place.
+def check_strings(value: Any, name: str) -> None:
+    """Refuse anything but a list of strings, such as the tags of a sentence.
 
     A string is a sequence of strings too, its characters, which nobody means.
 
     Args:
-        given: anything that can be gone through twice.
-        name: what it is, for the message, such as "sentence 3: tags".
+        value: anything; an iterator is refused, as it can be run through only once.
+        name: of the value in the message, such as "sentence 3: tags".
 
     Raises:
         InputError: it is a string or bytes, or not all of its items are strings.
     """
-    if isinstance(given, str | bytes) or not isinstance(given, Collection):
-        raise InputError(f"{name}: expected a list of strings, got {_shown(given)}")
-    if all(issubclass(kind, str) for kind in {*map(type, given)}):
+    if not _is_list(value):
+        raise InputError(f"{name}: expected a list of strings, got {_shown(value)}")
+    if all(issubclass(kind, str) for kind in {*map(type, value)}):
         return
-    number, item = next((n, item) for n, item in enumerate(given) if not isinstance(item, str))
+    number, item = next((n, item) for n, item in enumerate(value) if not isinstance(item, str))
     raise InputError(f"{name}: expected strings, got {_shown(item)} as item {number}")
 
 
-def check_sentences(given: Any, name: str) -> None:
-    """Take a list of lists of strings, such as the tags of sentences; see `check_strings`.
+def check_sentences(value: Any, name: str) -> None:
+    """Refuse anything but a list of lists of strings, such as the tags of sentences.
 
     Args:
-        given: anything that can be gone through twice.
-        name: what they are, for the message.
+        value: as for `check_strings`.
+        name: of the value in the message.
 
     Raises:
-        InputError: it or one of its items is a string or bytes, or an item of those is none.
+        InputError: it or one of its items is not a list, or an item of those is not a string.
     """
-    if isinstance(given, str | bytes) or not isinstance(given, Collection):
+    if not _is_list(value):
         raise InputError(
-            f"{name}: expected a list of sentences, each a list of strings, got {_shown(given)}"
+            f"{name}: expected a list of sentences, each a list of strings, got {_shown(value)}"
         )
-    for number, sentence in enumerate(given, start=1):
+    for number, sentence in enumerate(value, start=1):
         check_strings(sentence, f"{name}: sentence {number}")
+
+
+def _is_list(value: Any) -> bool:
+    """Whether a value is a collection, and not a string or bytes."""
+    if isinstance(value, str | bytes) or not isinstance(value, Collection):
+        return False
+    return getattr(value, "ndim", 1) > 0  # a NumPy array of no dimensions is a single value
 
 
 def _shown(value: Any) -> str:
@@ -166,7 +173,10 @@ def with_texts(
         InputError: as for `tokenised`.
     """
     if isinstance(sentences, str | bytes):
-        raise InputError("sentences is one string; give a list of sentences, such as [sentence]")
+        raise InputError(
+            f"sentences: expected a list of sentences, got {_shown(sentences)}; give a list of "
+            "sentences, such as [sentence]"
+        )
     return (
         (tokenize(sentence), sentence)
         if isinstance(sentence, str)
