@@ -54,7 +54,7 @@ class PaddedLoop:
         return vectors
 
     def _embed_batch(self, batch: Sentences) -> Iterable[Array]:
-        encode = self.elmo.tokens.vectors if self.encoder is None else self.encoder
+        encode = self.elmo.token_vectors if self.encoder is None else self.encoder
         tokens, lengths = _padded(batch, encode)  # (batch, time, P)
         return _average(tokens, lengths, self.elmo.config.skip_connections, self.stacks)
 
@@ -81,7 +81,7 @@ class TorchLSTM:
         vectors: dict[int, Array] = {}
         for start in range(0, len(order), self.batch_size):
             numbers = order[start : start + self.batch_size]
-            tokens, lengths = _padded([sentences[n] for n in numbers], self.elmo.tokens.vectors)
+            tokens, lengths = _padded([sentences[n] for n in numbers], self.elmo.token_vectors)
             skip = self.elmo.config.skip_connections
             with quiet():
                 averages = _average(tokens, lengths, skip, self.stacks)

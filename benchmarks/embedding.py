@@ -61,7 +61,7 @@ def throughput(name: str, config: BiLMConfig, size: Size) -> Report:
     forgetful, char_cnn = Elmo(elmo.bilm), PlainCharCNN(elmo)
     sentences = news_like(size.sentences)
     by_length = sorted(sentences, key=len)
-    elmo.tokens.vectors([token for sentence in sentences for token in sentence])
+    elmo.token_vectors([token for sentence in sentences for token in sentence])
 
     def embed_cold(some: Sentences) -> object:
         forgetful.tokens.clear()

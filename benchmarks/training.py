@@ -17,7 +17,7 @@ from relmo.nn.lstm import LSTMStack
 from relmo.text.chars import CharSpace
 from relmo.train.batches import LMBatch
 from relmo.train.config import TrainConfig
-from relmo.train.objective import CandidateSampler, LanguageModel
+from relmo.train.objective import CandidateSampler, Objective
 from relmo.train.optimizers import OptimizerGroup, clip_gradient
 
 __all__ = ["lstm_training", "torch_forward", "whole_step"]
@@ -129,7 +129,7 @@ def _step_and_softmax(
     """Contenders that do one step, and one step's sampled softmax; work is counted in steps."""
     torch.manual_seed(0)
     settings = TrainConfig(model=config)
-    model = LanguageModel(config, n_words, settings.dropout)
+    model = Objective(config, n_words, settings.dropout)
     softmax = list(model.softmax.parameters())
     optimizers = OptimizerGroup(model.bilm.parameters(), softmax, settings)
     sampler = CandidateSampler(n_words, settings.n_candidates, settings.seed)

@@ -21,7 +21,7 @@ from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
 from relmo.train.batches import Encoder
 from relmo.train.evaluate import Perplexity, perplexity
-from relmo.train.objective import LanguageModel
+from relmo.train.objective import Objective
 
 CARD = """\
 # The model in the box
@@ -122,7 +122,7 @@ def _perplexity(checkpoint: Checkpoint, sentences: Iterable[Sequence[str]]) -> P
     assert checkpoint.config.char_cnn is not None
     assert checkpoint.vocab is not None
     assert checkpoint.softmax is not None
-    model = LanguageModel(checkpoint.config, len(checkpoint.vocab))
+    model = Objective(checkpoint.config, len(checkpoint.vocab))
     model.bilm.load_state_dict(checkpoint.tensors)
     with torch.no_grad():
         model.softmax.weight.copy_(checkpoint.softmax["weight"])

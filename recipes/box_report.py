@@ -14,7 +14,7 @@ from pathlib import Path
 import relmo
 from recipes import held_out
 from recipes.held_out import Row, Sentences
-from relmo.elmo.language_model import NextWords
+from relmo.elmo.language_model import LanguageModel
 from relmo.train.evaluate import text_perplexity
 
 _SECTION = "## Beside a Kneser-Ney 5-gram, text by text"
@@ -25,7 +25,9 @@ the sources of the first text.
 """
 
 
-def evaluate(model: NextWords, name: str, text: str, groups: Mapping[str, Sentences]) -> list[Row]:
+def evaluate(
+    model: LanguageModel, name: str, text: str, groups: Mapping[str, Sentences]
+) -> list[Row]:
     """A row for a text and each of its sources.
 
     Args:
@@ -61,7 +63,7 @@ def main() -> None:
     given = parser.parse_args()
 
     baselines = held_out.load(given.baselines)
-    model = NextWords(relmo.load(given.model))
+    model = LanguageModel(relmo.load(given.model))
     found: list[Row] = []
     for text in given.texts:
         found += evaluate(model, given.name, text.stem, held_out.read(text))

@@ -24,7 +24,7 @@ from relmo.errors import (
 
 if TYPE_CHECKING:
     from relmo.elmo.embedding import ElmoEmbedding, ElmoEmbeddingOutput
-    from relmo.elmo.language_model import NextWords
+    from relmo.elmo.language_model import LanguageModel
     from relmo.elmo.model import Elmo, load
 
 __version__ = "0.1.0"
@@ -38,10 +38,10 @@ __all__ = [
     "ElmoEmbeddingOutput",
     "FormatError",
     "InputError",
+    "LanguageModel",
     "LayerMix",
     "LexiconConfig",
     "MissingExtraError",
-    "NextWords",
     "ProcessError",
     "RelmoError",
     "ShapeError",
@@ -53,7 +53,7 @@ _LAZY = {
     "Elmo": "relmo.elmo.model",
     "ElmoEmbedding": "relmo.elmo.embedding",
     "ElmoEmbeddingOutput": "relmo.elmo.embedding",
-    "NextWords": "relmo.elmo.language_model",
+    "LanguageModel": "relmo.elmo.language_model",
     "load": "relmo.elmo.model",
 }
 

@@ -10,32 +10,41 @@ block. If the block raises anything, the temporary is removed and the earlier ou
 `SteadyFile` is what HDF5 writes to in such a block, as it cannot stand a full disk. `locked` keeps
 other processes out.
 
-`open_regular` reads what a model or a run is made of: a named pipe in its place is an error, not a
-wait without end. Texts may come through pipes and are opened as Python does.
+`open_regular`, `read_regular` and `read_json` read what a model or a run is made of: a named pipe
+in its place is an error, not a wait without end. Texts may come through pipes and are opened as
+Python does.
 """
 
 import ctypes
 import errno
 import io
+import json
 import os
 import re
 import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from relmo.errors import InputError
+from relmo.errors import FormatError, InputError
 
 __all__ = [
     "SteadyFile",
+    "check_regular",
+    "lacks",
     "leftovers",
     "locked",
     "model_folder",
     "open_regular",
+    "parse_json",
+    "read_json",
+    "read_regular",
+    "readable",
     "remove_leftovers",
     "replacing_file",
     "replacing_folder",
@@ -47,10 +56,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+_MAX_JSON_BYTES = 2**24
 _OTHER_KINDS = {
-    stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
-}  # fmt: skip
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
@@ -77,10 +90,90 @@ def _regular(path: str, flags: int) -> int:
     return descriptor
 
 
-def _check_kind(found: os.stat_result, path: str) -> None:
-    kind = _OTHER_KINDS.get(stat.S_IFMT(found.st_mode))
-    if kind is not None:
+def _check_kind(status: os.stat_result, path: str) -> None:
+    kind = _OTHER_KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind not in (None, "a folder"):  # of which the system's own error is said
         raise OSError(errno.EINVAL, f"it is {kind}, expected a regular file", path)
+
+
+def lacks(folder: Path, name: str) -> str | None:
+    """Return why a folder has no regular file of that name, or None where it has one."""
+    if (folder / name).is_file():
+        return None
+    try:
+        kind = _OTHER_KINDS.get(stat.S_IFMT((folder / name).stat().st_mode))
+    except OSError:
+        return f"it has no {name}"
+    return f"its {name} is {kind or 'of another kind'}, expected a regular file"
+
+
+@contextmanager
+def readable(where: str) -> Iterator[None]:
+    """Raise an error of the system in the block as an InputError that says where."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
+
+
+def check_regular(path: Path, where: str | None = None) -> None:
+    """Check that a regular file is there and may be read, before a library opens it.
+
+    Libraries say less, or something else, and wait for ever at a named pipe.
+
+    Args:
+        path: the file.
+        where: what messages begin with; None: the path.
+
+    Raises:
+        InputError: it is missing, may not be read, or is not a regular file.
+    """
+    with readable(where or os.fspath(path)):
+        open_regular(path).close()
+
+
+def read_regular(path: str | os.PathLike[str], limit: int, where: str | None = None) -> bytes:
+    """Read a regular file of at most `limit` bytes.
+
+    Args:
+        path: the file.
+        limit: the most bytes that it may have.
+        where: what messages begin with; None: the path.
+
+    Raises:
+        InputError: it is missing, may not be read, or is not a regular file.
+        FormatError: it is longer.
+    """
+    where = where or os.fspath(path)
+    with readable(where), open_regular(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise FormatError(f"{where}: has more than {limit} bytes, expected at most that")
+    return data
+
+
+def read_json(
+    path: str | os.PathLike[str], where: str | None = None, limit: int = _MAX_JSON_BYTES
+) -> dict[str, Any]:
+    """Read the object that a JSON file holds; see `read_regular` and `parse_json`."""
+    return parse_json(read_regular(path, limit, where), where or os.fspath(path))
+
+
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """Return the object that JSON in UTF-8 stands for.
+
+    Raises:
+        FormatError: it is not UTF-8, not JSON or not an object.
+    """
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{where}: is not UTF-8 at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:  # it may be as deep as it is long
+        raise FormatError(f"{where}: is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{where}: expected a JSON object, got {type(value).__name__}")
+    return value
 
 
 @contextmanager
@@ -249,7 +342,7 @@ def _flush_tree(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, problem: str) -> Iterator[None]:
+def locked(path: Path, problem: str, patience: float = 0.0) -> Iterator[None]:
     """Hold a file's lock for a block; where the file system has no locks, nothing is held.
 
     The system frees it when the process ends, however it ends. The file stays: who removed it
@@ -258,9 +351,10 @@ def locked(path: Path, problem: str) -> Iterator[None]:
     Args:
         path: the file, made where it is not there.
         problem: what to say where another holds it.
+        patience: seconds to wait for another that holds it.
 
     Raises:
-        InputError: another holds it, or it cannot be opened.
+        InputError: another holds it all the time, or it cannot be opened.
     """
     try:
         # a pipe would wait for one who reads
@@ -268,12 +362,18 @@ def locked(path: Path, problem: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from error
     with file:
-        try:
-            _lock(file.fileno())
-        except (BlockingIOError, PermissionError) as error:
-            raise InputError(problem) from error
-        except OSError:
-            pass  # a file system without locks
+        give_up = time.monotonic() + patience
+        while True:
+            try:
+                _lock(file.fileno())
+            except (BlockingIOError, PermissionError) as error:
+                if time.monotonic() >= give_up:
+                    raise InputError(problem) from error
+                time.sleep(0.05)
+                continue
+            except OSError:
+                pass  # a file system without locks
+            break
         yield
 
 

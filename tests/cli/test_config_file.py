@@ -241,7 +241,7 @@ def test_what_is_wrong_in_a_file_is_one_error_that_names_it(text: str, tmp_path:
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path):
     (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
     for name, message in (
-        ("none.toml", "cannot be read: No such file"),
+        ("none.toml", "no such file"),
         ("more", "cannot be read: Is a directory"),
         ("latin.toml", "not UTF-8: "),
     ):

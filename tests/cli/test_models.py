@@ -20,7 +20,7 @@ def test_models_of_a_language_are_printed_in_columns(home: Path):
     assert relmo("models", "--language", "EU") == (
         0,
         f"""\
-name          language  parameters  perplexity  licence                     title; corpus\
+name          language  parameters  perplexity  license                     title; corpus\
 {" " * 77}cached
 eu            eu                                not stated                  Basque, by S. \
 Schweter; 72.7 million tokens: Wikipedia, OPUS, Leipzig Corpora Collection  yes
@@ -56,7 +56,7 @@ def test_json_holds_all_that_is_known():
         ],
         "format": found["tfhub-2"]["format"],
         "corpus": "1 Billion Word Benchmark",
-        "licence": "not stated",
+        "license": "not stated",
         "source": "github.com/tensorflow/tfhub.dev, assets/docs/google/models/elmo; of the "
         "addresses at tfhub.dev only version 3 was seen in use, 1 and 2 follow its scheme",
         "parameters": 93600848,

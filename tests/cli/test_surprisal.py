@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from relmo import NextWords, load
+from relmo import LanguageModel, load
 from tests.cli.test_perplexity import NO_SOFTMAX
 from tests.helpers import relmo
 
@@ -49,7 +49,7 @@ def test_rows_are_the_tokens_of_the_lines_and_what_python_gives(context):
         assert lines[int(row["sentence"]) - 1].split()[int(row["token_number"]) - 1] == row["token"]
     assert [row["unknown"] for row in table] == [*"00000110"]
     sentences = [line for line in lines if line]
-    expected = NextWords(load("tiny")).surprisal(sentences, context=context)
+    expected = LanguageModel(load("tiny")).surprisal(sentences, context=context)
     start = 0
     for found in expected:
         part = table[start : (start := start + len(found.unknown))]

@@ -8,7 +8,7 @@ import pytest
 
 import relmo
 from relmo.compat.simple_elmo import ElmoModel
-from relmo.elmo.language_model import NextWords
+from relmo.elmo.language_model import LanguageModel
 from relmo.errors import InputError
 from tests.elmo.test_language_model import WORDS
 from tests.helpers import tiny_model
@@ -71,7 +71,7 @@ def test_substitutes_are_the_language_model_s_words_in_the_original_s_nesting(mo
     assert [[token["word"] for token in sentence] for sentence in found] == [
         [word if word in WORDS else "<UNK>" for word in text] for text in TEXTS
     ]
-    expected = list(NextWords(model.elmo).top(TEXTS, 4, without=["<S>", "</S>"]))
+    expected = list(LanguageModel(model.elmo).top(TEXTS, 4, without=["<S>", "</S>"]))
     for sentence, sides in zip(found, expected, strict=True):
         for place, token in enumerate(sentence):
             for name in ("forward", "backward"):

@@ -10,13 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from relmo.elmo.embedding import ElmoEmbedding, ElmoEmbeddingOutput
 from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
 from relmo.nn import kernels, lstm, packing
-from relmo.nn.packing import packed_index
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
 from relmo.text.vocab import Vocabulary
 from tests.nn.helpers import SENTENCES, tiny_elmo
@@ -216,8 +215,8 @@ def test_a_layer_that_stays_what_it_is_shares_the_model_and_its_words():
 
 def test_a_converted_model_keeps_all_that_belongs_to_it(tmp_path: Path):
     elmo = tiny_elmo(token_budget=100, cache_size=7, n_words=9)
-    elmo.tokens.save(tmp_path / "vectors.hdf5", ["w3", "zebra"])
-    elmo.tokens.use(tmp_path / "vectors.hdf5", Vocabulary(["w3", "zebra"]))
+    elmo.save_token_vectors(tmp_path / "vectors.hdf5", ["w3", "zebra"])
+    elmo.load_token_vectors(tmp_path / "vectors.hdf5", Vocabulary(["w3", "zebra"]))
     other = ElmoEmbedding(elmo).double().elmo
     assert (other.token_budget, other.tokens.capacity, other.vocab) == (100, 7, elmo.vocab)
     sentences = [["w3", "zebra", "w4"]]
@@ -234,6 +233,27 @@ def test_a_layer_follows_a_model_that_others_cast():
     found = frozen(SENTENCES).mixtures[0]
     assert found.dtype == torch.float32  # that of its own mix
     torch.testing.assert_close(found, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("cast", [nn.Module.float, nn.Module.double, nn.Module.bfloat16])
+@pytest.mark.parametrize("frozen_first", [True, False])
+def test_a_frozen_layer_follows_a_model_that_is_trained_whatever_the_order_and_the_cast(
+    cast: Callable[[nn.Module], object], frozen_first: bool
+):
+    elmo = tiny_elmo()
+    layers = [embedding(elmo), embedding(elmo, fine_tune=True)]
+    frozen, tuned = layers
+    cast(nn.ModuleList(layers if frozen_first else layers[::-1]))
+    assert frozen.elmo is elmo
+    assert tuned.elmo is elmo
+    with torch.no_grad():
+        before = frozen(SENTENCES).mixtures[0]
+        next(elmo.bilm.parameters()).add_(1)
+        found = frozen(SENTENCES).mixtures[0]
+        assert not torch.allclose(found, before)
+        torch.testing.assert_close(found, tuned(SENTENCES).mixtures[0])
+    elmo.bilm.requires_grad_(False)  # it is not trained any more
+    assert frozen.half().elmo is not elmo
 
 
 def test_a_copy_is_its_own():
@@ -263,7 +283,7 @@ def plainly_mixed(module: ElmoEmbedding, layer_norm: bool) -> Tensor:
     pieces = []
     for sentence in SENTENCES:
         marked = module.elmo.tokens.encode([BOS_TOKEN, *sentence, EOS_TOKEN])
-        layers = module.elmo.bilm(marked, packed_index(packing.pack([len(marked)]))).layers
+        layers = module.elmo.bilm(marked, packing.pack([len(marked)])).layers
         pieces.append(torch.stack(layers)[:, 1:-1])
     flat = torch.cat(pieces, dim=1)  # (3, tokens, dim)
     if layer_norm:
@@ -283,10 +303,10 @@ def test_fine_tuned_every_parameter_has_the_gradient_of_plain_autograd(
     assert sum(name.startswith("bilm.") for name in found) == len(module.elmo.bilm.state_dict())
     assert all(gradient.abs().max() > 0 for gradient in found.values())
 
-    def plain(x, batch_sizes, h, c, layer, keep=None):
-        return kernels.plain(x, batch_sizes, h, c, layer.weights(), keep)
+    def plain(layer, *inputs):
+        return kernels.plain, layer.weights()
 
-    monkeypatch.setattr(lstm, "run", plain)
+    monkeypatch.setattr(lstm.LSTMLayer, "kernel", plain)
     expected = gradients(module, plainly_mixed(module, layer_norm))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -317,6 +337,16 @@ def test_weights_that_are_trained_may_be_written_through_data():
         averaged(fresh)
         torch.testing.assert_close(found, fresh(SENTENCES).mixtures[0])
     assert not torch.allclose(found, raw)
+
+
+def test_trained_weights_that_change_places_through_data_are_noticed():
+    module, fresh = embedding(fine_tune=True), embedding(fine_tune=True)
+    with torch.no_grad():
+        module(SENTENCES)
+        for layer in (module, fresh):
+            for parameter in layer.parameters():
+                parameter.data.copy_(parameter.data.flip(0) if parameter.dim() else parameter)
+        torch.testing.assert_close(module(SENTENCES).mixtures[0], fresh(SENTENCES).mixtures[0])
 
 
 def test_of_frozen_weights_written_through_data_the_model_is_told():

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from relmo.elmo import language_model
-from relmo.elmo.language_model import NextWords
+from relmo.elmo.language_model import LanguageModel
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError
 from relmo.nn import word_scores
+from relmo.nn.softmax import stored
 from relmo.text.vocab import SPECIALS, Vocabulary
 from relmo.train.batches import Encoder, sentence_batch
-from relmo.train.objective import LanguageModel
+from relmo.train.objective import Objective
 from tests.helpers import tiny_elmo
 
 WORDS = (*SPECIALS, "the", "cat", "sat", "on", "mat", ".")
@@ -26,7 +27,7 @@ def elmo() -> Elmo:
 def log_probabilities(elmo: Elmo, context: np.ndarray) -> np.ndarray:
     """Of every word after a top vector (P,), in float64."""
     assert elmo.softmax is not None
-    weight, bias = (elmo.softmax[name].double().numpy() for name in ("weight", "bias"))
+    weight, bias = (stored(elmo.softmax)[name].double().numpy() for name in ("weight", "bias"))
     logits = weight @ context + bias
     return logits - np.log(np.exp(logits).sum())
 
@@ -39,7 +40,7 @@ def top_of_all(elmo: Elmo, tokens: list[str]) -> np.ndarray:
 
 def test_each_token_is_predicted_from_the_tokens_on_one_side_alone(elmo: Elmo):
     p = elmo.config.projection_dim
-    for sentence, found in zip(SENTENCES, NextWords(elmo).top(SENTENCES, 4), strict=True):
+    for sentence, found in zip(SENTENCES, LanguageModel(elmo).top(SENTENCES, 4), strict=True):
         assert found.forward.ids.shape == found.backward.ids.shape == (len(sentence), 4)
         for t in range(len(sentence)):
             before = top_of_all(elmo, sentence[:t])[t, :p]  # the rest is not even given
@@ -56,14 +57,14 @@ def test_each_token_is_predicted_from_the_tokens_on_one_side_alone(elmo: Elmo):
 def test_the_probabilities_are_those_that_training_maximises(elmo: Elmo):
     assert elmo.softmax is not None
     assert elmo.vocab is not None
-    model = LanguageModel(elmo.config, len(WORDS)).eval()
+    model = Objective(elmo.config, len(WORDS)).eval()
     model.bilm.load_state_dict(elmo.bilm.state_dict())
     with torch.no_grad():
-        model.softmax.weight.copy_(elmo.softmax["weight"])
-        model.softmax.bias.copy_(elmo.softmax["bias"][:, None])
+        model.softmax.weight.copy_(elmo.softmax.weight)
+        model.softmax.bias.copy_(elmo.softmax.bias)
     encoder = Encoder(elmo.vocab, 50)
     for sentence in (["the", "cat", "sat"], ["on", "the", "mat", "."]):
-        found = next(NextWords(elmo).top([sentence], len(WORDS)))
+        found = next(LanguageModel(elmo).top([sentence], len(WORDS)))
         targets = elmo.vocab.ids(sentence)
         batch = sentence_batch([sentence], encoder)
         for side, losses in zip(
@@ -77,14 +78,14 @@ def test_the_probabilities_are_those_that_training_maximises(elmo: Elmo):
 
 
 def test_all_words_together_have_probability_1(elmo: Elmo):
-    for found in NextWords(elmo).top(SENTENCES, 100):
+    for found in LanguageModel(elmo).top(SENTENCES, 100):
         for side in (found.forward, found.backward):
             assert side.ids.shape[1] == len(WORDS)
             np.testing.assert_allclose(np.exp(side.log_probabilities).sum(1), 1, atol=1e-5)
 
 
 def test_words_left_out_change_no_probability(elmo: Elmo):
-    model = NextWords(elmo)
+    model = LanguageModel(elmo)
     for whole, part in zip(
         model.top(SENTENCES, 100),
         model.top(SENTENCES, 100, without=["<S>", "</S>", "unheard-of"]),
@@ -103,11 +104,11 @@ def test_batches_and_blocks_of_the_softmax_change_nothing(
     elmo: Elmo, monkeypatch: pytest.MonkeyPatch
 ):
     many = SENTENCES * 9
-    whole = list(NextWords(elmo).top(many, 3, without=["<S>", "cat"]))
+    whole = list(LanguageModel(elmo).top(many, 3, without=["<S>", "cat"]))
     elmo.token_budget = 8
     monkeypatch.setattr(word_scores, "_BLOCK_WORDS", 4)
     monkeypatch.setattr(word_scores, "_CHUNK_NUMBERS", 8)  # two rows at a time
-    for a, b in zip(whole, NextWords(elmo).top(many, 3, without=["<S>", "cat"]), strict=True):
+    for a, b in zip(whole, LanguageModel(elmo).top(many, 3, without=["<S>", "cat"]), strict=True):
         np.testing.assert_array_equal(a.backward.ids, b.backward.ids)
         np.testing.assert_allclose(
             a.backward.log_probabilities, b.backward.log_probabilities, atol=1e-5
@@ -118,7 +119,7 @@ def test_whole_vocabularies_come_in_smaller_batches(elmo: Elmo, monkeypatch: pyt
     monkeypatch.setattr(language_model, "_MOST_NUMBERS", 5 * len(WORDS))
     run, sizes = elmo.run, []
     monkeypatch.setattr(elmo, "run", lambda batch: sizes.append(len(batch)) or run(batch))
-    assert len(list(NextWords(elmo).top(["the cat", "on", "."] * 4, 10**9))) == 12
+    assert len(list(LanguageModel(elmo).top(["the cat", "on", "."] * 4, 10**9))) == 12
     assert max(sizes) <= 2  # five tokens a batch, marks counted
 
 
@@ -129,20 +130,20 @@ def test_sentences_are_read_lazily(elmo: Elmo):
         while True:
             yield ["the", "cat"]
 
-    assert next(NextWords(elmo).top(endless(), 1)).forward.ids.shape == (2, 1)
+    assert next(LanguageModel(elmo).top(endless(), 1)).forward.ids.shape == (2, 1)
 
 
 def test_a_model_without_a_softmax_is_an_input_error():
     with pytest.raises(InputError, match="has no softmax"):
-        NextWords(tiny_elmo())
+        LanguageModel(tiny_elmo())
     elmo = tiny_elmo()
     elmo.vocab = Vocabulary(WORDS)
     with pytest.raises(InputError, match="has no softmax"):
-        NextWords(elmo)
+        LanguageModel(elmo)
 
 
 def test_impossible_arguments_are_input_errors(elmo: Elmo):
     with pytest.raises(InputError, match="at least 1, got 0"):
-        NextWords(elmo).top(SENTENCES, 0)
+        LanguageModel(elmo).top(SENTENCES, 0)
     with pytest.raises(InputError, match="give a list of sentences"):
-        NextWords(elmo).top("the cat", 1)
+        LanguageModel(elmo).top("the cat", 1)

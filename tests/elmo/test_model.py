@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import relmo
 from relmo.elmo.model import BOX, Elmo
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats.checkpoint import Checkpoint
+from relmo.nn.softmax import stored
 from relmo.text.vocab import Vocabulary
 from tests.nn.helpers import SENTENCES, config, tiny_bilm, tiny_elmo
 
@@ -217,7 +218,7 @@ def test_marks_and_cut_tokens_are_said_once_each(caplog: pytest.LogCaptureFixtur
         for _ in range(2):
             elmo.embed([["a", "<S>"], ["</S>"], ["x" * 49, "y" * 10_000], ["z" * 50]])
     assert sorted(caplog.messages) == [
-        "the token '<S>' is read as the sentence mark (said once)",
+        "the token '<S>' is read as a boundary token (said once)",
         f"tokens longer than 48 bytes are cut to them, e.g. '{'x' * 49}' (said once)",
     ]
 
@@ -240,7 +241,9 @@ def test_saved_and_loaded_a_model_gives_the_same_vectors(tmp_path: Path):
     assert_same(loaded.embed(SENTENCES, "all"), elmo.embed(SENTENCES, "all"), rtol=0, atol=0)
     assert (loaded.config, loaded.vocab) == (elmo.config, vocab)
     assert loaded.softmax is not None
-    assert all(torch.equal(loaded.softmax[name], tensor) for name, tensor in softmax.items())
+    assert all(
+        torch.equal(stored(loaded.softmax)[name], tensor) for name, tensor in softmax.items()
+    )
     assert loaded.checkpoint_info is not None
     assert loaded.checkpoint_info.format == "relmo"
     assert loaded.checkpoint_info.source == tmp_path / "model"
@@ -342,6 +345,40 @@ def test_a_model_that_is_being_trained_still_embeds():
     expected = elmo.embed(SENTENCES)
     elmo.bilm.requires_grad_(True)
     assert_same(elmo.embed(SENTENCES), expected)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tiny_elmo(),
+        lambda: copy.deepcopy(tiny_elmo()),
+        lambda: pickle.loads(pickle.dumps(tiny_elmo())),
+    ],
+    ids=["built", "copied", "unpickled"],
+)
+def test_a_model_made_in_inference_mode_embeds_in_it_and_outside(make: Callable[[], Elmo]):
+    expected = tiny_elmo().embed(SENTENCES)
+    with torch.inference_mode():
+        elmo = make()
+        assert_same(elmo.embed(SENTENCES), expected)
+    for _ in range(2):
+        assert_same(elmo.embed(SENTENCES), expected)
+    with torch.inference_mode():
+        for parameter in elmo.bilm.parameters():
+            parameter.mul_(0.5)
+    assert not np.allclose(elmo.embed(SENTENCES)[0], expected[0])
+
+
+def test_weights_that_are_not_numbers_are_kept_in_the_caches():
+    elmo = tiny_elmo()
+    elmo.bilm.requires_grad_(True)  # trained weights are read through
+    with torch.no_grad():
+        elmo.bilm.token_encoder.projection.bias[0] = torch.nan
+    elmo.embed(SENTENCES)
+    rows, packed = elmo.tokens._rows, elmo.bilm.forward_lstm.layers[0].packed()
+    elmo.embed(SENTENCES)
+    assert elmo.tokens._rows is rows
+    assert elmo.bilm.forward_lstm.layers[0].packed() is packed
 
 
 def test_inference_mode_leaves_the_model_usable(tmp_path: Path):

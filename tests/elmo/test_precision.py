@@ -11,11 +11,11 @@ from torch.func import functional_call
 
 from relmo.compat import allennlp, tfhub
 from relmo.elmo.embedding import ElmoEmbedding
-from relmo.elmo.language_model import NextWords
+from relmo.elmo.language_model import LanguageModel
 from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, RelmoError
-from relmo.nn.precision import matmul_precision
 from relmo.nn.token_encoders import PAD, CharCNN
+from relmo.nn.weight_cache import matmul_precision
 from relmo.tasks.tagger import Tagger
 from relmo.text.vocab import Vocabulary
 from tests.helpers import tiny_elmo
@@ -60,7 +60,7 @@ def surprisal(elmo: Elmo) -> list[Any]:
 
 
 def carried(elmo: Elmo) -> list[Any]:
-    found = NextWords(elmo).surprisal(SENTENCES, context="carried", ends=True)
+    found = LanguageModel(elmo).surprisal(SENTENCES, context="carried", ends=True)
     return [s.forward.surprisal for s in found]
 
 
@@ -199,7 +199,7 @@ def test_a_model_of_any_floating_type_is_fine_tuned(dtype: torch.dtype):
 @pytest.mark.parametrize("dtype", CLOSE)
 def test_a_model_of_any_floating_type_is_a_language_model(dtype: torch.dtype):
     elmo = small()
-    words = NextWords(elmo)
+    words = LanguageModel(elmo)
 
     def answers() -> list[Any]:
         top = next(iter(words.top(SENTENCES[:1], 3))).forward.log_probabilities
@@ -212,7 +212,7 @@ def test_a_model_of_any_floating_type_is_a_language_model(dtype: torch.dtype):
     elmo.bilm.to(torch.float32)
     exact = tiny_elmo(words=WORDS)
     exact.bilm.to(dtype).float()  # the weights were rounded, the softmax was not
-    expected = [s.forward.surprisal for s in NextWords(exact).surprisal(SENTENCES)]
+    expected = [s.forward.surprisal for s in LanguageModel(exact).surprisal(SENTENCES)]
     for found, right in zip(words.surprisal(SENTENCES), expected, strict=True):
         np.testing.assert_allclose(found.forward.surprisal, right, rtol=1e-5, atol=1e-5)
 
@@ -255,13 +255,13 @@ def test_any_other_type_is_refused_by_name(fine_tune: bool, dtype: torch.dtype, 
 
 def test_vectors_read_from_a_file_are_not_rounded_for_good(tmp_path: Path):
     elmo = small()
-    elmo.tokens.save(tmp_path / "vectors.hdf5", ["The", "cat"])
-    elmo.tokens.use(tmp_path / "vectors.hdf5", Vocabulary(["The", "cat"]))
-    expected = elmo.tokens.vectors(["cat", "sat"])
+    elmo.save_token_vectors(tmp_path / "vectors.hdf5", ["The", "cat"])
+    elmo.load_token_vectors(tmp_path / "vectors.hdf5", Vocabulary(["The", "cat"]))
+    expected = elmo.token_vectors(["cat", "sat"])
     elmo.bilm.half()
-    assert elmo.tokens.vectors(["cat", "sat"]).dtype == torch.float16
+    assert elmo.token_vectors(["cat", "sat"]).dtype == torch.float16
     elmo.bilm.float()
-    found = elmo.tokens.vectors(["cat", "sat"])
+    found = elmo.token_vectors(["cat", "sat"])
     assert torch.equal(found[0], expected[0])
     torch.testing.assert_close(found[1], expected[1], **CLOSE[torch.float16])
 

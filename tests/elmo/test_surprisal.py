@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from relmo.elmo.language_model import Context, NextWords, Scores, Surprisal
+from relmo.elmo.language_model import Context, LanguageModel, Scores, Surprisal
 from relmo.elmo.model import Elmo
 from relmo.errors import FormatError, InputError
 from relmo.nn import word_scores as scores_module
+from relmo.nn.softmax import stored
 from relmo.text.vocab import SPECIALS
 from tests.helpers import tiny_elmo
 
@@ -22,7 +23,7 @@ def elmo() -> Elmo:
 def bits(elmo: Elmo, contexts: np.ndarray) -> np.ndarray:
     """Surprisal of every word after each top vector (N, P), in float64."""
     assert elmo.softmax is not None
-    weight, bias = (elmo.softmax[name].double().numpy() for name in ("weight", "bias"))
+    weight, bias = (stored(elmo.softmax)[name].double().numpy() for name in ("weight", "bias"))
     logits = contexts @ weight.T + bias
     return (np.log(np.exp(logits).sum(1, keepdims=True)) - logits) / np.log(2)
 
@@ -67,7 +68,7 @@ def test_carried_forward_is_one_long_run_and_backward_is_fresh(elmo: Elmo):
     for sentence in SENTENCES:
         joined += ["<S>", *sentence]
     expected = bits(elmo, top_layer(elmo, joined[1:])[:-1, :p])
-    model, start = NextWords(elmo), 0
+    model, start = LanguageModel(elmo), 0
     carried = list(model.surprisal(SENTENCES, ends=True, context="carried"))
     fresh = list(model.surprisal(SENTENCES, ends=True))
     for sentence, scores, alone in zip(SENTENCES, carried, fresh, strict=True):
@@ -85,7 +86,7 @@ def test_carried_forward_is_one_long_run_and_backward_is_fresh(elmo: Elmo):
 
 @pytest.mark.parametrize("context", ["fresh", "carried"])
 def test_without_the_ends_the_tokens_numbers_are_the_same(elmo: Elmo, context: Context):
-    model = NextWords(elmo)
+    model = LanguageModel(elmo)
     for part, whole in zip(
         model.surprisal(SENTENCES, context=context),
         model.surprisal(SENTENCES, context=context, ends=True),
@@ -103,12 +104,12 @@ def test_batches_and_blocks_change_nothing(
     elmo: Elmo, context: Context, ends: bool, monkeypatch: pytest.MonkeyPatch
 ):
     many = SENTENCES * 9
-    whole = list(NextWords(elmo).surprisal(many, ends=ends, context=context))
+    whole = list(LanguageModel(elmo).surprisal(many, ends=ends, context=context))
     elmo.token_budget = 8
     monkeypatch.setattr(scores_module, "_BLOCK_WORDS", 4)
     monkeypatch.setattr(scores_module, "_BLOCK_ROWS", 3)
     for a, b in zip(
-        whole, NextWords(elmo).surprisal(many, ends=ends, context=context), strict=True
+        whole, LanguageModel(elmo).surprisal(many, ends=ends, context=context), strict=True
     ):
         same(a, b)
 
@@ -121,16 +122,16 @@ def test_sentences_are_read_lazily_and_strings_are_split(elmo: Elmo, context: Co
         while True:
             yield "the cat"
 
-    stream = NextWords(elmo).surprisal(endless(), context=context)
+    stream = LanguageModel(elmo).surprisal(endless(), context=context)
     for _ in range(3):
         assert next(stream).forward.rank.shape == (2,)
-    assert list(NextWords(elmo).surprisal([], context=context)) == []
+    assert list(LanguageModel(elmo).surprisal([], context=context)) == []
 
 
 def test_impossible_arguments_are_said_at_the_call(elmo: Elmo):
     with pytest.raises(InputError, match="give a list of sentences"):
-        NextWords(elmo).surprisal("the cat")
-    without_ends = NextWords(tiny_elmo(words=["<UNK>", "the"]))
+        LanguageModel(elmo).surprisal("the cat")
+    without_ends = LanguageModel(tiny_elmo(words=["<UNK>", "the"]))
     assert len(next(without_ends.surprisal(["the cat"])).unknown) == 2
     with pytest.raises(FormatError, match="no '<S>' among its 2 words"):
         without_ends.surprisal(["the cat"], ends=True)

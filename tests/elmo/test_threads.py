@@ -21,9 +21,9 @@ from spacy.tokens import Doc
 
 from relmo.compat import allennlp, manylangs, simple_elmo, tfhub
 from relmo.elmo.embedding import ElmoEmbedding
-from relmo.elmo.language_model import NextWords
+from relmo.elmo.language_model import LanguageModel
 from relmo.elmo.model import Elmo
-from relmo.elmo.token_cache import TokenTable
+from relmo.elmo.token_cache import TokenCache
 from relmo.integrations.sentence_transformers import ElmoModule
 from relmo.integrations.sklearn import ElmoVectorizer
 from relmo.integrations.spacy import ElmoComponent
@@ -99,7 +99,7 @@ def scores(elmo: Elmo, batch: Batch) -> list[Any]:
     return [(s.forward.surprisal, s.backward.entropy) for s in elmo.surprisal(batch)]
 
 
-def carried(words: NextWords, batch: Batch) -> list[Any]:
+def carried(words: LanguageModel, batch: Batch) -> list[Any]:
     return [s.forward.surprisal for s in words.surprisal(batch, context="carried")]
 
 
@@ -139,7 +139,7 @@ EMBEDDERS: dict[str, tuple[Callable[[], Any], Callable[[Any, Batch], Any]]] = {
     "embed": (small, lambda elmo, batch: elmo.embed(batch, "all")),
     "encode": (small, lambda elmo, batch: elmo.encode(batch)),
     "surprisal": (small, scores),
-    "carried surprisal": (lambda: NextWords(small()), carried),
+    "carried surprisal": (lambda: LanguageModel(small()), carried),
     "substitutes": (small, substitutes),
     "ElmoEmbedding": (lambda: ElmoEmbedding(small(), 2).eval(), mixed),
     "ElmoEmbedding, its biLM trained": (
@@ -231,8 +231,8 @@ def test_spacys_component_is(tmp_path: Path):
 
 def test_a_word_cache_that_overflows_never_gives_another_words_vector():
     bilm = tiny_bilm().requires_grad_(False)
-    expected = dict(zip(WORDS, TokenTable(bilm, None, 0).vectors(WORDS), strict=True))
-    table = TokenTable(bilm, None, 10)
+    expected = dict(zip(WORDS, TokenCache(bilm, None, 0).vectors(WORDS), strict=True))
+    table = TokenCache(bilm, None, 10)
     draw = random.Random(0)
     questions = [draw.choices(WORDS, k=draw.randint(1, 15)) for _ in range(400)]
     for question, found in zip(questions, in_threads(table.vectors, questions), strict=True):
@@ -245,7 +245,7 @@ def test_a_word_cache_that_overflows_never_gives_another_words_vector():
 def test_words_encoded_while_the_weights_change_are_not_kept_for_the_new_ones():
     bilm = tiny_bilm().requires_grad_(False)
 
-    class Interrupted(TokenTable):
+    class Interrupted(TokenCache):
         def encode(self, words):  # type: ignore[no-untyped-def]
             vectors = super().encode(words)
             if "late" in words:
@@ -256,8 +256,8 @@ def test_words_encoded_while_the_weights_change_are_not_kept_for_the_new_ones():
 
     table = Interrupted(bilm, None, 10)
     table.vectors(["late"])
-    expected = TokenTable(bilm, None, 0).vectors(["late", "early"])
-    torch.testing.assert_close(TokenTable.vectors(table, ["early"])[0], expected[1])
+    expected = TokenCache(bilm, None, 0).vectors(["late", "early"])
+    torch.testing.assert_close(TokenCache.vectors(table, ["early"])[0], expected[1])
     assert list(table._slots) == ["early"]
 
 

@@ -1,12 +1,16 @@
 """The cache of token vectors: bounded, the least recently used out first, and never wrong."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from relmo.elmo.token_cache import TokenTable
+from relmo.elmo.model import Elmo
+from relmo.elmo.token_cache import TokenCache, checked_capacity
 from relmo.errors import ConfigError
 from relmo.text.lexicon import SPECIAL_CHARACTERS, Lexicon
 from relmo.text.vocab import Vocabulary
@@ -21,7 +25,7 @@ WORDS = [
 calls = st.lists(st.lists(st.sampled_from(WORDS), max_size=9), max_size=6)
 
 
-class Recorded(TokenTable):
+class Recorded(TokenCache):
     """Remembers which words were encoded."""
 
     def encode(self, words):
@@ -35,7 +39,7 @@ class Recorded(TokenTable):
         return self.encoded
 
 
-def table(capacity: int, kind: type[TokenTable] = TokenTable) -> TokenTable:
+def table(capacity: int, kind: type[TokenCache] = TokenCache) -> TokenCache:
     return kind(BILM, None, capacity)
 
 
@@ -97,7 +101,7 @@ def test_words_cut_to_the_same_bytes_share_a_place():
 
 def test_a_cut_token_is_not_taken_for_a_mark():
     bilm = tiny_bilm(char_cnn=char_config(max_characters_per_token=5))
-    found = TokenTable(bilm, None, 10)
+    found = TokenCache(bilm, None, 10)
     mark, cut = found.vectors(["<S>", "<S>xyz"])
     assert not torch.allclose(mark, cut)
     torch.testing.assert_close(found.vectors(["<S>"])[0], mark)
@@ -141,7 +145,7 @@ def test_when_the_encoder_changes_the_cache_is_emptied(change):
     before = found.vectors(["a", "b"])
     change(bilm)
     assert found.after("a", "b") == ["a", "b"]
-    expected = TokenTable(bilm, None, 0).vectors(["a", "b"])
+    expected = TokenCache(bilm, None, 0).vectors(["a", "b"])
     torch.testing.assert_close(found.vectors(["a", "b"]), expected)
     if change is not change_to_float64:
         assert not torch.allclose(expected, before)
@@ -166,7 +170,7 @@ def test_what_is_given_out_is_not_the_cache_itself():
 
 def test_vectors_have_no_graph_and_encode_has_one_where_the_encoder_trains():
     bilm = tiny_bilm()
-    found = TokenTable(bilm, None, 10)
+    found = TokenCache(bilm, None, 10)
     assert not found.vectors(["a"]).requires_grad
     assert found.encode(["a"]).requires_grad
     bilm.requires_grad_(False)
@@ -189,7 +193,7 @@ def test_more_words_than_are_encoded_together_come_out_in_order(monkeypatch):
 def test_a_word_model_is_looked_up_by_the_whole_word():
     vocab = Vocabulary(["</S>", "<S>", "<UNK>", "a" * 60, "a" * 61])
     bilm = tiny_bilm(n_words=5)
-    found = TokenTable(bilm, vocab, 2)
+    found = TokenCache(bilm, vocab, 2)
     rows = bilm.state_dict()["token_encoder.embedding"]
     tokens = ["a" * 61, "zebra", "<S>", "a" * 60, "a" * 61]
     for _ in range(2):
@@ -203,7 +207,7 @@ def test_no_tokens_have_no_vectors():
 @pytest.mark.parametrize("kind", ["cnn", "lstm"])
 def test_a_model_with_a_lexicon_is_cached_by_what_it_reads_of_a_word(kind: str):
     bilm = lexicon_bilm(kind).requires_grad_(False)
-    found, uncached = Recorded(bilm, None, 4, LEXICON), TokenTable(bilm, None, 0, LEXICON)
+    found, uncached = Recorded(bilm, None, 4, LEXICON), TokenCache(bilm, None, 0, LEXICON)
     tokens = ["abc", "abcabX", "abcabYZ", "<bos>", "zz", "xx", "", "abcab", "abcd"]
     for _ in range(2):
         expected = torch.stack([uncached.encode([token])[0] for token in tokens])
@@ -215,28 +219,32 @@ def test_a_model_with_a_lexicon_is_cached_by_what_it_reads_of_a_word(kind: str):
     assert found.after("abcab!", "abcab?!", "abcab") == []
 
 
-def test_the_marks_and_the_limit_are_those_of_what_is_read(caplog: pytest.LogCaptureFixture):
-    found = TokenTable(lexicon_bilm("cnn"), None, 4, LEXICON)
+def test_boundary_tokens_are_those_of_what_is_read():
+    found = TokenCache(lexicon_bilm("cnn"), None, 4, LEXICON)
     assert (found.reader.begin, found.reader.end) == ("<bos>", "<eos>")
     assert (table(1).reader.begin, table(1).reader.end) == ("<S>", "</S>")
-    found.vectors(["abcabc", "<bos>"])
-    found.tell_of_marks(["<S>", "<eos>"])
+
+
+def test_a_model_warns_of_boundary_tokens_and_of_its_limit(caplog: pytest.LogCaptureFixture):
+    elmo = Elmo(lexicon_bilm("cnn"), lexicon=LEXICON)
+    for _ in range(2):
+        elmo.embed([["abcabc", "<S>", "<eos>"]])
     assert [record.getMessage() for record in caplog.records] == [
+        "the token '<eos>' is read as a boundary token (said once)",
         "tokens longer than 5 characters are cut to them, e.g. 'abcabc' (said once)",
-        "the token '<eos>' is read as the sentence mark (said once)",
     ]
 
 
 @pytest.mark.parametrize("lexicon", [None, Lexicon(["<oov>"], SPECIAL_CHARACTERS)])
 def test_a_lexicon_of_another_size_is_an_error(lexicon: Lexicon | None):
     with pytest.raises(ConfigError, match="6 words and 9 characters needs a lexicon of as many"):
-        TokenTable(lexicon_bilm("cnn"), None, 4, lexicon)
+        TokenCache(lexicon_bilm("cnn"), None, 4, lexicon)
 
 
 @pytest.mark.parametrize("kind", ["cnn", "lstm"])
 def test_every_part_of_a_lexicon_encoder_trains(kind: str):
     bilm = lexicon_bilm(kind)
-    TokenTable(bilm, None, 4, LEXICON).encode(
+    TokenCache(bilm, None, 4, LEXICON).encode(
         ["abc", "abccba", "a", "<eos>"]
     ).square().sum().backward()
     for name, parameter in bilm.token_encoder.named_parameters():
@@ -254,7 +262,23 @@ def test_a_table_can_be_given_another_capacity_and_starts_anew():
         for _ in range(2):
             torch.testing.assert_close(found.vectors(tokens), uncached(tokens))
         assert len(found) == min(capacity, 4)
-    with pytest.raises(ConfigError, match="at least 0 words, got -1"):
+
+
+def test_fewer_words_than_none_are_an_error_that_names_what_was_set():
+    found, message = table(2), re.escape("expected an integer of at least 0 (words), got -1")
+    found.vectors(["a"])
+    with pytest.raises(ConfigError, match=f"^capacity: {message}"):
         found.capacity = -1
-    with pytest.raises(ConfigError, match="at least 0 words, got -3"):
-        table(-3)
+    assert len(found) == 1
+    with pytest.raises(ConfigError, match=f"^capacity: {message}"):
+        table(-1)
+    with pytest.raises(ConfigError, match=f"^cache_size: {message}"):
+        Elmo(BILM, cache_size=-1)
+
+
+@pytest.mark.parametrize("wrong", [1.5, True, None, "3"], ids=repr)
+def test_what_is_not_a_number_of_words_is_an_error_that_names_it(wrong: object):
+    message = re.escape(f"capacity: expected an integer of at least 0 (words), got {wrong!r}")
+    with pytest.raises(ConfigError, match=message):
+        checked_capacity(wrong, "capacity")
+    assert checked_capacity(np.int64(3), "capacity") == 3

@@ -1,9 +1,11 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relmo.errors import InputError
+from relmo.errors import InputError, MissingExtraError
 from relmo.explore.sense_map import (
     compute,
     find_uses,
@@ -195,3 +197,12 @@ def test_silhouette_leaves_vectors_without_a_label_out():
     labels = ["a", "b", None, "a", "b", None, "a"]
     rows = [n for n, label in enumerate(labels) if label]
     assert silhouette(vectors, labels) == silhouette(vectors[rows], [labels[n] for n in rows])
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch):
+    for module in ("sklearn.decomposition", "sklearn.metrics"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'relmo\[plot\]'"):
+        principal_plane(matrix(1))
+    with pytest.raises(MissingExtraError, match=r"pip install 'relmo\[plot\]'"):
+        silhouette(matrix(1), ["a"] * 7)

@@ -253,7 +253,7 @@ def test_a_header_of_digits_which_takes_the_square_of_its_time(kind: bytes, tmp_
     info = tarfile.TarInfo("x")
     info.type, info.size = kind, 7 * 2**10
     (tmp_path / "m").write_bytes(info.tobuf() + b"1" * info.size + tarfile.TarInfo("a").tobuf())
-    expect(tmp_path / "m", "a header at byte 512 is all digits")
+    expect(tmp_path / "m", "a header at byte 512 has 256 digits in a row, expected a file")
 
 
 def test_names_and_notes_as_long_as_they_may_be_are_read(tmp_path: Path):
@@ -321,12 +321,14 @@ def test_an_archive_in_an_archive_is_no_model(tmp_path: Path):
         detect.read(packed(tmp_path / "outer", "zip"))
 
 
-def test_a_disk_without_room_is_said_before_it_is_full(tmp_path: Path, monkeypatch):
+def test_a_disk_without_room_is_said_before_it_is_full(
+    temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     usage = shutil.disk_usage(tmp_path)._replace(free=_unpack.SPARE_BYTES + 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     for kind in ("zip", "tar.gz"):
         path = packed(save_random(tmp_path / "m"), kind)
-        expect(path, "TMPDIR", error=InputError)
+        expect(path, f"and '{temporary}", "TMPDIR", error=InputError)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")

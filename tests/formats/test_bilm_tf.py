@@ -17,7 +17,7 @@ from relmo.formats import bilm_hdf5, bilm_tf, detect, relmo_format
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import Encoder
 from relmo.train.evaluate import perplexity
-from relmo.train.objective import LanguageModel
+from relmo.train.objective import Objective
 from tests.formats.helpers import (
     SHAPES,
     assert_refused,
@@ -83,11 +83,11 @@ def test_what_was_read_is_a_language_model_whose_perplexity_is_that_of_its_numbe
     elmo = relmo.load(save_training(tmp_path)[0])
     assert elmo.vocab is not None
     assert elmo.softmax is not None
-    model = LanguageModel(elmo.config, len(elmo.vocab))
+    model = Objective(elmo.config, len(elmo.vocab))
     model.bilm.load_state_dict(elmo.bilm.state_dict())
     with torch.no_grad():
-        model.softmax.weight.copy_(elmo.softmax["weight"])
-        model.softmax.bias.copy_(elmo.softmax["bias"][:, None])
+        model.softmax.weight.copy_(elmo.softmax.weight)
+        model.softmax.bias.copy_(elmo.softmax.bias)
     tokens = ["w4", "w7", "other", "w3"]
     found = perplexity(model, Encoder(elmo.vocab, 50), [tokens])
     (*_, top), _ = elmo.run([tokens])  # (6, 12): the marks are in it
@@ -97,7 +97,7 @@ def test_what_was_read_is_a_language_model_whose_perplexity_is_that_of_its_numbe
         (top[:-1, :dim], marked[1:], found.forward),
         (top[1:, dim:], marked[:-1], found.backward),
     ):
-        scores = states @ elmo.softmax["weight"].T + elmo.softmax["bias"]
+        scores = states @ elmo.softmax.weight.T + elmo.softmax.bias[:, 0]
         expected = torch.nn.functional.cross_entropy(scores, words).exp()
         assert measured == pytest.approx(expected.item(), rel=1e-5)
 

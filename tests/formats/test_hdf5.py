@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relmo.errors import FormatError
-from relmo.formats import _tensors
+from relmo.formats import _hdf5, _tensors
 
 VALUES = np.random.default_rng(0).standard_normal((7, 12)).astype(np.float32)
 STORED = {
@@ -29,8 +29,8 @@ def write(path: Path, values: np.ndarray = VALUES, **options: object) -> Path:
 
 
 def read(path: Path, *arguments: object) -> list[torch.Tensor]:
-    with _tensors.opened(path, "where") as file:
-        return _tensors.read_parts(file["x"], *arguments, "x", "where")
+    with _hdf5.opened(path, "where") as file:
+        return _hdf5.read_parts(file["x"], *arguments, "x", "where")
 
 
 @pytest.mark.parametrize("together", [1, 50, 200, 2**20])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from relmo.errors import FormatError
-from relmo.formats import _tensors, detect, token_embeddings
+from relmo.formats import _hdf5, detect, token_embeddings
 from relmo.text.vocab import Vocabulary
 from tests.formats.helpers import save_random
 from tests.helpers import within
@@ -107,8 +107,8 @@ def test_token_vectors_in_another_file_are_refused(secret: Path, tmp_path: Path)
 
 
 def listed(path: Path) -> dict[str, h5py.Dataset]:
-    with _tensors.opened(path, "where") as file:
-        return _tensors.datasets(file, "where")
+    with _hdf5.opened(path, "where") as file:
+        return _hdf5.datasets(file, "where")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
@@ -164,7 +164,7 @@ def test_a_second_name_and_a_circle_of_names_are_refused(tmp_path: Path):
 def test_too_many_objects_are_not_opened(
     options: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(_tensors, "_MOST_LINKS", 100)
+    monkeypatch.setattr(_hdf5, "_MOST_LINKS", 100)
     with h5py.File(tmp_path / "x.h5", "w", **options) as file:
         for i in range(98):
             file.create_group(f"g{i:02}/{'h' * (i == 50)}")
@@ -234,11 +234,11 @@ def test_what_lies_in_the_file_is_read_however_it_is_stored(
             data.attrs["note"] = "kept"
         file.create_dataset("x", data=values, **options)
         file["b"].attrs["empty"] = h5py.Empty("f4")
-    with _tensors.opened(tmp_path / "x.h5", "where") as file:
-        found = _tensors.datasets(file, "where")
+    with _hdf5.opened(tmp_path / "x.h5", "where") as file:
+        found = _hdf5.datasets(file, "where")
         assert list(found) == ["b/a", "b/c/x", "x", "é ü/a.b", "é ü/\udcff"]
         for name, dataset in found.items():
-            np.testing.assert_array_equal(_tensors.read_tensor(dataset, name, "where"), values)
+            np.testing.assert_array_equal(_hdf5.read_tensor(dataset, name, "where"), values)
 
 
 def opens_hdf5(path: Path) -> list[str]:

@@ -238,7 +238,9 @@ def test_archived_options_that_differ(tmp_path: Path):
     (tmp_path / "fta").mkdir()
     for name in ("a", "b"):
         (tmp_path / "fta" / f"{name}.options_file").write_text(json.dumps({name: 1}))
-    with pytest.raises(FormatError, match=r"differ: a\.options_file, b\.options_file"):
+    with pytest.raises(
+        FormatError, match=r"a\.options_file and b\.options_file hold different options, expected"
+    ):
         detect.read(tmp_path / "m.th")
 
 

@@ -80,13 +80,17 @@ def test_a_pipe_in_a_model_is_an_error_at_once(name: str, file: str, tmp_path: P
     message = str(caught.value)
     assert "\n" not in message
     assert str(model) in message
-    assert "named pipe" in message or Path(file).name.split("-1234")[0] in message, message
+    assert f"{Path(file).name}" in message, message
+    assert "named pipe, expected a regular file" in message, message
 
 
 @pytest.mark.parametrize("name", ["model.zip", "model.tar.gz", "weights.th", "model"])
 def test_a_pipe_in_place_of_a_model_is_an_error_at_once(name: str, tmp_path: Path):
     os.mkfifo(tmp_path / name)
-    with within(10), pytest.raises(RelmoError, match=f"{name}'?(: cannot be read| is no model)"):
+    with (
+        within(10),
+        pytest.raises(RelmoError, match=f"{name}'?: cannot be read: it is a named pipe"),
+    ):
         detect.read(tmp_path / name)
 
 

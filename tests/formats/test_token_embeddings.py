@@ -49,7 +49,7 @@ def sentences(golden: Path) -> list[list[str]]:
 def test_the_layers_from_cached_vectors_are_those_from_characters(golden: Path, tmp_path: Path):
     elmo = with_characters(golden)
     expected = elmo.embed(sentences(golden), "all")
-    elmo.tokens.use(golden / "elmo_token_embeddings.hdf5", golden / "vocab_test.txt")
+    elmo.load_token_vectors(golden / "elmo_token_embeddings.hdf5", golden / "vocab_test.txt")
     words = without_characters(golden, tmp_path)
     assert (words.config.char_cnn, words.config.n_words) == (None, 458)
     known = set((golden / "vocab_test.txt").read_text().split())
@@ -67,7 +67,7 @@ def test_the_layers_from_cached_vectors_are_those_from_characters(golden: Path, 
 
 def test_the_golden_file_is_written_anew(golden: Path, tmp_path: Path):
     vocab = Vocabulary.read(golden / "vocab_test.txt")
-    with_characters(golden).tokens.save(tmp_path / "words.hdf5", vocab)
+    with_characters(golden).save_token_vectors(tmp_path / "words.hdf5", vocab)
     expected = token_embeddings.read(golden / "elmo_token_embeddings.hdf5", vocab, 16)
     with h5py.File(tmp_path / "words.hdf5") as file:
         assert list(file) == ["embedding"]
@@ -77,32 +77,32 @@ def test_the_golden_file_is_written_anew(golden: Path, tmp_path: Path):
 
 def test_what_is_saved_is_used_and_other_words_are_encoded(tmp_path: Path):
     elmo = tiny_elmo()
-    elmo.tokens.save(tmp_path / "words.hdf5", WORDS)
+    elmo.save_token_vectors(tmp_path / "words.hdf5", WORDS)
     asked = ["cat", "dog", "naïve", "dog", "x" * 70, "x" * 69]
-    expected = elmo.tokens.vectors(asked)
+    expected = elmo.token_vectors(asked)
     other = tiny_elmo(seed=1)
-    unlike = other.tokens.vectors(asked)
+    unlike = other.token_vectors(asked)
     Vocabulary(WORDS).write(tmp_path / "vocab.txt")
-    other.tokens.use(tmp_path / "words.hdf5")  # vocab.txt beside it
-    found = other.tokens.vectors(asked)
+    other.load_token_vectors(tmp_path / "words.hdf5")  # vocab.txt beside it
+    found = other.token_vectors(asked)
     for place, word in enumerate(asked):
         wanted = expected if word in WORDS else unlike
         torch.testing.assert_close(found[place], wanted[place])
-    assert other.tokens.vectors([]).shape == (0, 4)
-    torch.testing.assert_close(other.tokens.vectors(["dog"])[0], unlike[1])
+    assert other.token_vectors([]).shape == (0, 4)
+    torch.testing.assert_close(other.token_vectors(["dog"])[0], unlike[1])
 
 
 def test_a_model_that_trains_encodes_every_word(tmp_path: Path):
     elmo, other = tiny_elmo(), tiny_elmo(seed=1)
-    elmo.tokens.save(tmp_path / "words.hdf5", ["cat"])
+    elmo.save_token_vectors(tmp_path / "words.hdf5", ["cat"])
     (expected, *_), _ = other.run([["cat"]])
-    other.tokens.use(tmp_path / "words.hdf5", Vocabulary(["cat"]))
+    other.load_token_vectors(tmp_path / "words.hdf5", Vocabulary(["cat"]))
     other.bilm.requires_grad_(True)
     (found, *_), _ = other.run([["cat"]])
     torch.testing.assert_close(found, expected)
     with torch.no_grad():
         (fixed, *_), _ = other.run([["cat"]])
-    torch.testing.assert_close(fixed[1, :4], elmo.tokens.vectors(["cat"])[0])
+    torch.testing.assert_close(fixed[1, :4], elmo.token_vectors(["cat"])[0])
 
 
 @pytest.mark.parametrize("has_unknown", [True, False])
@@ -110,7 +110,7 @@ def test_a_word_outside_the_vocabulary_is_unk_or_zeros_and_said(
     has_unknown: bool, golden: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     words = ["<S>", "</S>", "cat", *(["<UNK>"] if has_unknown else [])]
-    with_characters(golden).tokens.save(tmp_path / "words.hdf5", words)
+    with_characters(golden).save_token_vectors(tmp_path / "words.hdf5", words)
     Vocabulary(words).write(tmp_path / "vocab.txt")
     options = json.loads((golden / "options.json").read_text())
     del options["char_cnn"]
@@ -121,10 +121,10 @@ def test_a_word_outside_the_vocabulary_is_unk_or_zeros_and_said(
             weights=golden / "lm_weights.hdf5",
             token_embeddings=tmp_path / "words.hdf5",
         )
-        vectors = elmo.tokens.vectors(["dog", "cat"])
+        vectors = elmo.token_vectors(["dog", "cat"])
     assert elmo.embed(["dog cat"])[0].shape == (2, 32)  # nothing is left out
     if has_unknown:
-        torch.testing.assert_close(vectors[0], elmo.tokens.vectors(["<UNK>"])[0])
+        torch.testing.assert_close(vectors[0], elmo.token_vectors(["<UNK>"])[0])
         assert not caplog.text
     else:
         assert not vectors[0].any()
@@ -156,34 +156,34 @@ def test_files_that_hold_something_else(arrays, parts: tuple[str, ...], tmp_path
         for name, value in arrays.items():
             file[name] = value
     with pytest.raises(FormatError) as caught:
-        tiny_elmo().tokens.use(path, Vocabulary(WORDS))
+        tiny_elmo().load_token_vectors(path, Vocabulary(WORDS))
     for part in (f"token_embeddings: {path}", *parts):
         assert part in str(caught.value)
 
 
 def test_files_that_are_damaged_or_not_there(tmp_path: Path):
     elmo, path = tiny_elmo(), tmp_path / "words.hdf5"
-    elmo.tokens.save(path, WORDS)
+    elmo.save_token_vectors(path, WORDS)
     with pytest.raises(InputError, match=r"expected vocab\.txt beside it, found none"):
-        elmo.tokens.use(path)
+        elmo.load_token_vectors(path)
     data = path.read_bytes()
     for kept in (0, 100, len(data) - 1):
         path.write_bytes(data[:kept])
         with pytest.raises(FormatError, match="cannot be read as HDF5"):
-            elmo.tokens.use(path, Vocabulary(WORDS))
+            elmo.load_token_vectors(path, Vocabulary(WORDS))
     with pytest.raises(InputError, match="cannot be read"):
-        elmo.tokens.use(tmp_path / "nowhere.hdf5", Vocabulary(WORDS))
+        elmo.load_token_vectors(tmp_path / "nowhere.hdf5", Vocabulary(WORDS))
     (tmp_path / "vocab.txt").write_text("a\na\n")
     with pytest.raises(FormatError, match="line 2"):
-        elmo.tokens.use(path)
+        elmo.load_token_vectors(path)
 
 
 @pytest.mark.parametrize("words", [[], "cat", ()])
 def test_there_is_nothing_to_save(words, tmp_path: Path):
     with pytest.raises(InputError, match="expected a list of words"):
-        tiny_elmo().tokens.save(tmp_path / "words.hdf5", words)
+        tiny_elmo().save_token_vectors(tmp_path / "words.hdf5", words)
     with pytest.raises(InputError, match="cannot write"):
-        tiny_elmo().tokens.save(tmp_path / "nowhere" / "words.hdf5", WORDS)
+        tiny_elmo().save_token_vectors(tmp_path / "nowhere" / "words.hdf5", WORDS)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,7 +11,7 @@ from relmo.hub import Model
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 _BLOCK = re.compile(r"(?<=<!-- models -->\n).*?(?=<!-- end -->\n)", re.DOTALL)
-_HEAD = ("name", "language", "model", "parameters", "corpus", "licence", "perplexity", "source")
+_HEAD = ("name", "language", "model", "parameters", "corpus", "license", "perplexity", "source")
 
 
 def renewed(page: str) -> str:
@@ -29,7 +29,7 @@ def _row(model: Model) -> tuple[str, ...]:
         model.title,
         "" if model.parameters is None else f"{model.parameters:,}",
         model.corpus,
-        model.licence,
+        model.license,
         "" if model.perplexity is None else f"{model.perplexity:g}",
         model.source,
     )

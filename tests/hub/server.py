@@ -31,6 +31,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
         self.log: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self.arrived = 0
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -40,7 +41,7 @@ class Server(ThreadingHTTPServer):
     def watch(self, name: str, n_bytes: int, total: int | None) -> None:
         """The `progress` of a client: it is cut off when it has what was sent, and not before.
 
-        Else aiohttp may see the end first, and drop what it has buffered.
+        Else a client may see the end first, and drop what it has buffered.
         """
         self.arrived = n_bytes
 
@@ -63,6 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Range", "")
         self.server.log.append(f"{self.path} {asked}".strip())
+        self.server.headers.append(dict(self.headers))
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             self.send_error(404)

@@ -115,6 +115,9 @@ def test_a_file_address_is_where_it_is(tmp_path: Path):
         ("memory://nothing/there", "there is no such file"),
         ("s3://bucket/model", "a library for s3:// is not installed"),
         ("http://", "not an address"),
+        ("http://[", "not an address: Invalid IPv6 URL"),
+        ("http://a..b/c", "not an address"),
+        ("http://localhost:port/c", "not an address"),
     ],
 )
 def test_addresses_that_lead_nowhere_are_input_errors(url: str, said: str):
@@ -129,14 +132,13 @@ def test_an_unknown_name_is_an_input_error():
         hub.fetch("orignal")
 
 
-@pytest.mark.parametrize("library", ["aiohttp", "filelock", "fsspec.asyn"])
-def test_without_the_extra_it_is_named(
-    library: str, server: Server, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.delitem(sys.modules, "fsspec.implementations.http", raising=False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'relmo\[download\]'"):
-        hub.fetch(server.url("/a.bin"))
+def test_http_needs_no_other_library(server: Server, monkeypatch: pytest.MonkeyPatch):
+    for library in ("aiohttp", "filelock", "fsspec", "fsspec.core", "huggingface_hub"):
+        monkeypatch.setitem(sys.modules, library, None)
+    server.pages["/a.bin"] = Page(BODY)
+    assert hub.fetch(server.url("/a.bin")).read_bytes() == BODY
+    with pytest.raises(InputError, match=r"a library for s3:// is not installed: .*fsspec"):
+        hub.fetch("s3://bucket/model")
 
 
 def test_without_huggingface_hub_its_extra_is_named(monkeypatch: pytest.MonkeyPatch):

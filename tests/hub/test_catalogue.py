@@ -48,7 +48,7 @@ def test_a_tfhub_module_goes_by_its_handle(name: str):
 @pytest.mark.parametrize("model", hub.catalogue(), ids=lambda model: model.name)
 def test_each_entry_says_what_it_must(model: hub.Model):
     assert re.fullmatch(r"[a-z]{2,3}", model.language)
-    for text in (model.title, model.corpus, model.licence, model.source, model.format):
+    for text in (model.title, model.corpus, model.license, model.source, model.format):
         assert text == text.strip() != ""
     assert model.perplexity is None or 1 < model.perplexity < 1000
     assert model.parameters is None or 10**6 < model.parameters < 10**9

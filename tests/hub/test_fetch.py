@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from relmo import hub
+from relmo._files import locked
 from relmo.errors import FormatError, InputError
-from relmo.hub import _catalogue
+from relmo.hub import _catalogue, _download, _resolve
 from relmo.hub._catalogue import File, Model, Part
+from tests.helpers import within
 from tests.hub.server import Page, Server
 
 BODY = bytes(range(256)) * 4000
@@ -33,7 +36,7 @@ def model(*files: File) -> Model:
         files=files,
         format="bilm_hdf5",
         corpus="none",
-        licence="not stated",
+        license="not stated",
         source="tests",
     )
 
@@ -196,6 +199,28 @@ def test_offline_is_said_and_nothing_is_asked(
     hub.fetch("tiny")
 
 
+def test_without_a_network_one_line_says_so_at_once(
+    tiny: Model, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Two addresses, whose names are looked up in vain, or for longer than anyone waits."""
+    said = r"http://.*/dead\.json: no connection to .*; and http://.*/options\.json: no .*'box'.*"
+
+    def fails(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    monkeypatch.setattr(_download, "_WAITS", (99.0,) * 5)
+    with within(5), pytest.raises(InputError, match=said + "RELMO_OFFLINE") as caught:
+        hub.fetch("tiny")
+    assert str(home / "models" / "tiny") in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: time.sleep(60))
+    monkeypatch.setattr(_download, "_CONNECT", 0.2)
+    with within(5), pytest.raises(InputError, match=r"nothing heard for 0\.2 s; and"):
+        hub.fetch("tiny")
+
+
 def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert hub.home() == tmp_path / "home"
     monkeypatch.delenv("RELMO_HOME")
@@ -235,6 +260,19 @@ def test_two_processes_and_two_threads_get_one_good_file(server: Server, home: P
     assert spawned.exitcode == 0
     assert hub.fetch(url).read_bytes() == BODY
     assert server.log == ["/a.bin"]
+
+
+def test_one_that_waits_too_long_for_another_says_so(
+    tiny: Model, server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(_resolve, "_PATIENCE", 0.2)
+    (home / "models" / "tiny").mkdir(parents=True)
+    with (
+        locked(home / "models" / "tiny" / ".lock", "never"),
+        pytest.raises(InputError, match=r"another process has been downloading into .*tiny"),
+    ):
+        hub.fetch("tiny")
+    assert server.log == []
 
 
 def test_a_process_forked_after_a_download_downloads_too(server: Server, home: Path):

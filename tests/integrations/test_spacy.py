@@ -123,7 +123,7 @@ def test_a_doc_is_pickled_with_its_vectors(folder: Path):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"{", "Expecting"), (b"[]", "got \\[\\]"), (b'{"model": 1}', "expected")]
+    ("data", "message"), [(b"{", "Expecting"), (b"[]", "got list"), (b'{"model": 1}', "expected")]
 )
 def test_settings_that_are_none_are_a_format_error(folder: Path, data: bytes, message: str):
     with pytest.raises(FormatError, match=message):

@@ -12,7 +12,6 @@ from torch import Tensor
 from relmo.errors import ShapeError
 from relmo.nn import packing as batching
 from relmo.nn.bilm import BiLM, BiLMOutput, BiLMState
-from relmo.nn.packing import packed_index
 from tests.nn.helpers import tiny_bilm
 
 LENGTHS = [5, 4, 4, 1]
@@ -24,7 +23,7 @@ def tokens(seed: int = 3) -> Tensor:
 
 def run(bilm: BiLM, x: Tensor, state: BiLMState | None = None) -> BiLMOutput:
     with torch.no_grad():
-        output: BiLMOutput = bilm(x, packed_index(batching.pack(LENGTHS)), state)
+        output: BiLMOutput = bilm(x, batching.pack(LENGTHS), state)
     return output
 
 
@@ -68,14 +67,14 @@ def test_layers_are_numbered_from_both_ends():
             output.layer(number)
 
 
-def test_rows_of_a_state_are_the_sentences_in_falling_length():
+def test_rows_of_a_state_are_the_sentences_in_decreasing_length():
     bilm, x = tiny_bilm(), tokens()
     state = run(bilm, x).state
     stop = 0
     for row, length in enumerate(LENGTHS):
         start, stop = stop, stop + length
         with torch.no_grad():
-            alone = bilm(x[start:stop], packed_index(batching.pack([length]))).state
+            alone = bilm(x[start:stop], batching.pack([length])).state
         picked = state.rows(torch.tensor([row]))
         for a, b in ((alone.forward, picked.forward), (alone.backward, picked.backward)):
             torch.testing.assert_close((a.h, a.c), (b.h, b.c))
@@ -92,7 +91,7 @@ def test_the_same_input_gives_the_same_output_and_a_state_another():
 
 def test_training_and_inference_agree():
     bilm, x = tiny_bilm(), tokens()
-    trained = bilm(x, packed_index(batching.pack(LENGTHS)))
+    trained = bilm(x, batching.pack(LENGTHS))
     assert all(layer.requires_grad for layer in trained.layers[1:])
     for a, b in zip(trained.layers, run(bilm, x).layers, strict=True):
         torch.testing.assert_close(a.detach(), b, rtol=1e-5, atol=1e-6)
@@ -105,8 +104,8 @@ def test_sentences_end_to_end_in_a_row_do_not_know_each_other(grad):
     packing = batching.pack_rows(lengths)
     assert packing.batch_sizes == (3, 3, 3, 3, 3, 3, 2)
     with torch.set_grad_enabled(grad):
-        apart = bilm(x, packed_index(batching.pack(lengths))).layers
-        joined = bilm(x, packed_index(packing)).layers
+        apart = bilm(x, batching.pack(lengths)).layers
+        joined = bilm(x, packing).layers
     torch.testing.assert_close(joined, apart, rtol=1e-5, atol=1e-6)
 
 
@@ -120,14 +119,14 @@ def test_a_copy_of_a_used_model_gives_the_same_numbers(clone):
 
 def test_another_number_of_tokens_than_the_layout_is_an_error():
     with pytest.raises(ShapeError, match="tokens: expected 14 rows, got 13"):
-        tiny_bilm()(tokens()[:-1], packed_index(batching.pack(LENGTHS)))
+        tiny_bilm()(tokens()[:-1], batching.pack(LENGTHS))
 
 
 def test_a_network_to_be_filled_takes_no_memory_and_no_compiler():
     code = (
-        "import sys; from relmo.nn.bilm import unfilled; from relmo.train.config import PRESETS; "
-        "bilm = unfilled(PRESETS['original']); print({p.device.type for p in bilm.parameters()}, "
-        "'torch._dynamo' in sys.modules)"
+        "import sys; from relmo.nn.bilm import build_on_meta; "
+        "from relmo.train.config import PRESETS; bilm = build_on_meta(PRESETS['original']); "
+        "print({p.device.type for p in bilm.parameters()}, 'torch._dynamo' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert run.stdout == "{'meta'} False\n"

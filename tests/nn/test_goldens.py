@@ -12,7 +12,6 @@ import relmo
 from relmo.elmo.model import Elmo
 from relmo.nn import packing
 from relmo.nn.bilm import BiLMState
-from relmo.nn.packing import packed_index
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN
 
 
@@ -50,11 +49,11 @@ def test_carried_state_gives_the_vectors_of_the_original_code(elmo: Elmo, stream
         order = sorted(range(len(batch)), key=lambda stream: -len(batch[stream]))
         to_rows, to_streams = torch.tensor(order), torch.tensor(np.argsort(order))
         marked = [[BOS_TOKEN, *batch[stream], EOS_TOKEN] for stream in order]
-        tokens = elmo.tokens.vectors([token for sentence in marked for token in sentence])
+        tokens = elmo.token_vectors([token for sentence in marked for token in sentence])
         with torch.no_grad():
             output = elmo.bilm(
                 tokens,
-                packed_index(packing.pack([len(sentence) for sentence in marked])),
+                packing.pack([len(sentence) for sentence in marked]),
                 carried and carried.rows(to_rows),
             )
         carried = output.state.rows(to_streams)
@@ -77,4 +76,4 @@ def test_token_vectors_are_those_of_the_cached_vocabulary(elmo: Elmo, golden: Pa
     words = (golden / "vocab_test.txt").read_text().splitlines()
     with h5py.File(golden / "elmo_token_embeddings.hdf5") as file:
         expected = file["embedding"][()]
-    np.testing.assert_allclose(elmo.tokens.vectors(words), expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(elmo.token_vectors(words), expected, rtol=0, atol=2e-6)

@@ -207,7 +207,7 @@ def test_a_row_that_starts_anew_is_two_rows_from_zero():
 
 
 def test_few_different_numbers_of_rows_are_computed():
-    sizes = {rows: kernels.whole_rows(rows) for rows in range(1, 1025)}
+    sizes = {rows: kernels.padded_rows(rows) for rows in range(1, 1025)}
     assert all(rows <= size < rows + 64 for rows, size in sizes.items())
     assert len(set(sizes.values())) <= 24  # oneDNN keeps some MB for each
 

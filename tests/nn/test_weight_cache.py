@@ -40,10 +40,28 @@ def through_numpy(layer: Layer) -> None:
     view[0, 0] ^= 1
 
 
+def flipped_through_data(layer: Layer) -> None:
+    layer.matrix.data.copy_(layer.matrix.data.flip(0))
+
+
+def two_rows_swapped_through_data(layer: Layer) -> None:
+    layer.matrix.data[[1, 3]] = layer.matrix.data[[3, 1]]
+
+
+def two_numbers_swapped_through_data(layer: Layer) -> None:
+    layer.bias.data[[0, 2]] = layer.bias.data[[2, 0]]
+
+
 WRITES = [
-    written_through_data, one_number_through_data, negated_through_data, swapped_back_and_forth,
+    written_through_data,
+    one_number_through_data,
+    negated_through_data,
+    swapped_back_and_forth,
     through_numpy,
-]  # fmt: skip
+    flipped_through_data,
+    two_rows_swapped_through_data,
+    two_numbers_swapped_through_data,
+]
 
 
 @pytest.mark.parametrize("write", WRITES)
@@ -65,6 +83,43 @@ def test_parts_of_a_larger_tensor_and_transposed_ones_are_read_too():
         before = weights_version([parameter])
         parameter.data += 1
         assert (weights_version([parameter]) != before) is (view.numel() > 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_numbers_that_change_places_in_a_large_matrix_are_noticed(dtype: torch.dtype):
+    # Larger than a row of what is multiplied together; some differ in their sign alone.
+    weight = nn.Parameter(torch.randn(300, 200).to(dtype))
+    flat = weight.data.view(-1)
+    flat[-1] = -flat[0]
+    flat[2] = -flat[7]
+    for one, other in ((0, 1), (0, 59_999), (2, 7), (3, 40_000), (16_383, 16_384), (1, 16_384)):
+        before = weights_version([weight])
+        flat[[one, other]] = flat[[other, one]]
+        assert weights_version([weight]) != before
+    before = weights_version([weight])
+    weight.data.copy_(weight.data.roll(1, 0))
+    assert weights_version([weight]) != before
+
+
+def test_weights_that_are_not_numbers_equal_themselves():
+    layer = Layer()
+    layer.matrix.data[2, 2] = torch.nan
+    layer.bias.data[0] = torch.inf
+    before = weights_version(layer.parameters())
+    assert weights_version(layer.parameters()) == before
+    layer.matrix.data[0, 0] += 1
+    assert weights_version(layer.parameters()) != before
+
+
+def test_weights_made_in_inference_mode_are_read_as_they_have_no_version():
+    with torch.inference_mode():
+        layer = Layer().requires_grad_(False)
+        before = weights_version(layer.parameters())
+    assert weights_version(layer.parameters()) == before
+    with torch.inference_mode():
+        layer.bias.add_(1)
+        assert weights_version(layer.parameters()) != before
+    assert weights_version(layer.parameters()) != before
 
 
 def test_frozen_weights_are_not_read():

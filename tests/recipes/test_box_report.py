@@ -8,7 +8,7 @@ import pytest
 
 from recipes import box_report, held_out
 from recipes.held_out import Row
-from relmo.elmo.language_model import NextWords
+from relmo.elmo.language_model import LanguageModel
 from relmo.errors import FormatError
 from relmo.text.vocab import SPECIALS
 from relmo.train.evaluate import text_perplexity
@@ -66,7 +66,7 @@ def test_the_command_prints_the_model_beside_the_baselines(text, tmp_path, monke
     monkeypatch.setattr(sys, "argv", ["box_report", *map(str, arguments)])
     box_report.main()
     forward, backward = text_perplexity(
-        NextWords(elmo), [line.split() for line in TEXT.splitlines()], closed=True
+        LanguageModel(elmo), [line.split() for line in TEXT.splitlines()], closed=True
     ).with_ends
     whole = held_out.load(tmp_path / "out.json")[0]
     assert whole.perplexity["relmo"] == pytest.approx((forward, backward))

@@ -13,7 +13,7 @@ from recipes.ngram import KenLM
 from relmo.text.vocab import SPECIALS, Vocabulary
 from relmo.train.batches import Encoder
 from relmo.train.evaluate import perplexity
-from relmo.train.objective import LanguageModel
+from relmo.train.objective import Objective
 from tests.train.helpers import SHAPE
 
 WORDS = [f"w{k}" for k in range(600)]
@@ -73,7 +73,7 @@ def test_it_counts_predictions_and_unknown_words_as_relmo_does(kenlm, tmp_path):
     text.write_text("".join(" ".join(sentence) + "\n" for sentence in asked))
     whole, *parts = ngram.evaluate(sentences(0), [text], VOCAB, kenlm)
     assert not parts
-    relmo = perplexity(LanguageModel(SHAPE, len(VOCAB)), Encoder(VOCAB, 50), asked)
+    relmo = perplexity(Objective(SHAPE, len(VOCAB)), Encoder(VOCAB, 50), asked)
     assert (whole.n_predictions, whole.n_unknown) == (relmo.n_predictions, relmo.n_unknown)
     assert whole.n_unknown == len(asked)
     assert whole.perplexity["Kneser-Ney 3-gram"][0] < whole.perplexity["unigram"][0]

@@ -22,7 +22,7 @@ def model(*, shifted: bool = False) -> Elmo:
     elmo.checkpoint_info = None
     if shifted:
         assert elmo.softmax is not None
-        elmo.softmax["weight"] = elmo.softmax["weight"].roll(1, 0)
+        elmo.softmax.weight.data = elmo.softmax.weight.data.roll(1, 0)
     return elmo
 
 
@@ -30,7 +30,7 @@ def test_a_word_has_its_row_as_it_is_written_else_in_lower_case_else_that_of_unk
     elmo = model()
     rows = softmax_rows(elmo, ["Rome", "THE", "dog", "<UNK>"])
     assert elmo.softmax is not None
-    expected = elmo.softmax["weight"][[5, 3, 2, 2]]
+    expected = elmo.softmax.weight[[5, 3, 2, 2]]
     norms = expected.norm(dim=1, keepdim=True)
     torch.testing.assert_close(rows, expected / norms * expected.shape[1] ** 0.5)
 

@@ -5,15 +5,16 @@ from itertools import chain, islice, pairwise, repeat
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relmo.errors import InputError
-from relmo.nn.packing import pack, pack_rows
-from relmo.text.batching import in_order, length_batches, window
+from relmo.nn.packing import Packing, pack, pack_rows
+from relmo.text.batching import length_batches, read_ahead, window
 
 some_lengths = st.lists(st.integers(0, 30))
-falling = st.lists(st.integers(1, 12)).map(lambda sizes: sorted(sizes, reverse=True))
+decreasing = st.lists(st.integers(1, 12)).map(lambda sizes: sorted(sizes, reverse=True))
 
 
 @given(some_lengths, st.integers(1, 40), st.none() | st.integers(1, 5))
@@ -50,7 +51,7 @@ def test_impossible_batches_are_an_error(
         length_batches(lengths, budget, max_rows)
 
 
-@given(falling)
+@given(decreasing)
 @example([])
 @example([1])
 @example([5, 5, 1])
@@ -59,7 +60,6 @@ def test_packing_is_the_definition(lengths: list[int]) -> None:
     starts = [sum(lengths[:row]) for row in range(len(lengths))]
     steps = range(max(lengths, default=0))
     alive = [[row for row, n in enumerate(lengths) if n > step] for step in steps]
-    assert packing.lengths.tolist() == lengths
     assert packing.batch_sizes == tuple(map(len, alive))
     forward = [starts[row] + step for step in steps for row in alive[step]]
     backward = [starts[row] + lengths[row] - 1 - step for step in steps for row in alive[step]]
@@ -67,24 +67,31 @@ def test_packing_is_the_definition(lengths: list[int]) -> None:
     assert packing.backward.tolist() == backward
 
 
-@given(falling)
+@given(decreasing)
 def test_unpacking_gives_the_flat_order_back(lengths: list[int]) -> None:
     packing = pack(lengths)
     flat = np.arange(sum(lengths))
-    assert (flat[packing.forward][packing.unpack_forward] == flat).all()
-    assert (flat[packing.backward][packing.unpack_backward] == flat).all()
-    assert packing.forward.dtype == packing.unpack_backward.dtype == np.int64
+    assert (flat[packing.forward.numpy()][packing.unpack_forward.numpy()] == flat).all()
+    assert (flat[packing.backward.numpy()][packing.unpack_backward.numpy()] == flat).all()
+    assert packing.forward.dtype == packing.unpack_backward.dtype == torch.int64
     assert sum(packing.batch_sizes) == len(flat)
 
 
 def test_one_sentence_is_packed_as_it_is_and_reversed() -> None:
     packing = pack([50_000])
     assert packing.batch_sizes == (1,) * 50_000
-    assert (packing.forward == np.arange(50_000)).all()
-    assert (packing.backward == np.arange(50_000)[::-1]).all()
+    assert (packing.forward.numpy() == np.arange(50_000)).all()
+    assert (packing.backward.numpy() == np.arange(50_000)[::-1]).all()
 
 
-@given(falling)
+def restarts(packing: Packing) -> set[int]:
+    """Packed positions where a sentence follows another in its row."""
+    if packing.carry_mask is None:
+        return set()
+    return set(torch.where(packing.carry_mask[:, 0] == 0)[0].tolist())
+
+
+@given(decreasing)
 def test_rows_hold_whole_sentences_end_to_end_and_are_about_as_long(lengths) -> None:
     packing = pack_rows(lengths)
     longest, n_rows = max(lengths, default=0), max(packing.batch_sizes, default=1)
@@ -93,7 +100,7 @@ def test_rows_hold_whole_sentences_end_to_end_and_are_about_as_long(lengths) -> 
     rows = np.concatenate([np.arange(n) for n in packing.batch_sizes] or [np.empty(0, int)])
     flat = np.arange(sum(lengths))
     sentence = np.repeat(np.arange(len(lengths)), lengths)  # of each flat position
-    for direction, sign in ((packing.forward, 1), (packing.backward, -1)):
+    for direction, sign in ((packing.forward.numpy(), 1), (packing.backward.numpy(), -1)):
         assert (np.sort(direction) == flat).all()
         for row in range(max(packing.batch_sizes, default=0)):
             read = direction[rows == row]
@@ -104,16 +111,16 @@ def test_rows_hold_whole_sentences_end_to_end_and_are_about_as_long(lengths) -> 
                 assert (np.diff(read[at]) == sign).all()
     sizes = np.array(lengths, np.int64)
     firsts = np.cumsum(sizes) - sizes
-    begins = set(packing.unpack_forward[firsts].tolist())
-    assert begins - set(packing.starts.tolist()) == set(range(max(packing.batch_sizes, default=0)))
+    begins = set(packing.unpack_forward.numpy()[firsts].tolist())
+    assert begins - restarts(packing) == set(range(max(packing.batch_sizes, default=0)))
 
 
-@given(falling)
+@given(decreasing)
 def test_rows_unpack_to_the_flat_order(lengths: list[int]) -> None:
     packing = pack_rows(lengths)
     flat = np.arange(sum(lengths))
-    assert (flat[packing.forward][packing.unpack_forward] == flat).all()
-    assert (flat[packing.backward][packing.unpack_backward] == flat).all()
+    assert (flat[packing.forward.numpy()][packing.unpack_forward.numpy()] == flat).all()
+    assert (flat[packing.backward.numpy()][packing.unpack_backward.numpy()] == flat).all()
 
 
 def test_short_sentences_fill_the_rows_beside_a_long_one() -> None:
@@ -131,7 +138,7 @@ def test_rows_come_in_numbers_that_are_computed_whole() -> None:
 @pytest.mark.parametrize("packer", [pack, pack_rows])
 @pytest.mark.parametrize("lengths", [[0], [3, 0], [1, 2], [2, -1]])
 def test_empty_sentences_and_rising_lengths_do_not_pack(packer, lengths: list[int]) -> None:
-    with pytest.raises(InputError, match="at least 1 and falling"):
+    with pytest.raises(InputError, match="at least 1 and decreasing"):
         packer(lengths)
 
 
@@ -155,12 +162,15 @@ def test_a_window_of_nothing_is_an_error() -> None:
 
 
 @given(st.lists(st.lists(st.just("a"), max_size=9), max_size=40), st.integers(1, 30))
-def test_results_come_in_the_order_of_their_sentences(sentences: list[list[str]], budget: int):
-    def compute(batch: list[list[str]]) -> list[int]:
-        lengths = [len(sentence) for sentence in batch]
-        assert lengths == sorted(lengths, reverse=True)
-        assert len(batch) == 1 or sum(lengths) + 2 * len(batch) <= budget
-        return lengths
-
-    found = list(in_order(iter(sentences), compute, budget))
-    assert found == [len(sentence) for sentence in sentences]
+def test_windows_and_their_batches_hold_every_sentence_once_in_order_and_within_the_budget(
+    sentences: list[list[str]], budget: int
+):
+    joined = []
+    for group, batches in read_ahead(iter(sentences), budget):
+        joined += group
+        assert sorted(chain.from_iterable(batches)) == list(range(len(group)))
+        for batch in batches:
+            lengths = [len(group[position]) for position in batch]
+            assert lengths == sorted(lengths, reverse=True)
+            assert len(batch) == 1 or sum(lengths) + 2 * len(batch) <= budget
+    assert joined == sentences

@@ -181,7 +181,7 @@ def test_a_dic_of_absurd_length_is_an_error_and_not_read(
     (tmp_path / "x.dic").write_text("a\t0\nb\t1\n")
     assert read_dic(tmp_path / "x.dic") == ["a", "b"]
     (tmp_path / "x.dic").write_text("a\t0\nb\t1\n\n")
-    with pytest.raises(FormatError, match=r"x\.dic: expected a lexicon, got more than 8 bytes"):
+    with pytest.raises(FormatError, match=r"x\.dic: has more than 8 bytes, expected at most that"):
         read_dic(tmp_path / "x.dic")
 
 

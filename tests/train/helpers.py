@@ -21,7 +21,7 @@ from relmo.text.vocab import Vocabulary
 from relmo.train.batches import LMBatch
 from relmo.train.config import TrainConfig
 from relmo.train.loop import Result
-from relmo.train.objective import LanguageModel
+from relmo.train.objective import Objective
 from relmo.train.parts import Part
 from relmo.train.run import train
 from tests.formats.helpers import assert_same
@@ -143,7 +143,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def naive_losses(
-    model: LanguageModel, folder: Path, sentence: Sequence[str]
+    model: Objective, folder: Path, sentence: Sequence[str]
 ) -> tuple[list[float], list[float]]:
     """Every prediction's negative log-likelihood by the slow numpy biLM, float64, full softmax.
 
@@ -171,10 +171,10 @@ def naive_losses(
     return both[0], both[1]
 
 
-def language_model(seed: int = 0, dropout: float = 0.0, scale: float = 2.0) -> LanguageModel:
+def language_model(seed: int = 0, dropout: float = 0.0, scale: float = 2.0) -> Objective:
     """A tiny one whose predictions are far from uniform."""
     torch.manual_seed(seed)
-    model = LanguageModel(SHAPE, len(VOCAB), dropout)
+    model = Objective(SHAPE, len(VOCAB), dropout)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(scale).add_(0.1 * torch.randn_like(parameter))
@@ -212,7 +212,7 @@ def breaking(part: int, step: int) -> Iterator[None]:
     """The loss of one part is not finite, at one step, once."""
     real, steps = Part.losses, itertools.count(1)
 
-    def losses(self: Part, model: LanguageModel) -> tuple[torch.Tensor, torch.Tensor, int]:
+    def losses(self: Part, model: Objective) -> tuple[torch.Tensor, torch.Tensor, int]:
         forward, backward, n_predictions = real(self, model)
         is_bad = self.number == part and next(steps) == step
         return forward * torch.nan if is_bad else forward, backward, n_predictions

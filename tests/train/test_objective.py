@@ -13,7 +13,7 @@ from relmo.data.corpora import Corpus
 from relmo.nn.bilm import BiLMState
 from relmo.train import objective
 from relmo.train.batches import Encoder, LMBatch, StreamBatches, sentence_batch
-from relmo.train.objective import CandidateSampler, LanguageModel
+from relmo.train.objective import CandidateSampler, Objective
 from tests.train.helpers import (
     SHAPE,
     VOCAB,
@@ -28,7 +28,7 @@ ENCODER = Encoder(VOCAB, SHAPE.char_cnn and SHAPE.char_cnn.max_characters_per_to
 SENTENCES = [["w1", "odd", "w2", "w2", "ünï"], ["w3", "w1"], ["w5"]]
 
 
-def losses(model: LanguageModel, sentence: list[str]) -> tuple[Tensor, Tensor]:
+def losses(model: Objective, sentence: list[str]) -> tuple[Tensor, Tensor]:
     """Of each prediction of one sentence, in the order they are read."""
     return model.negative_log_likelihoods(sentence_batch([sentence], ENCODER))
 
@@ -204,7 +204,7 @@ def test_at_most_half_of_a_small_vocabulary_is_drawn():
 
 def test_a_word_model_has_a_loss_too():
     shape = BiLMConfig(lstm_dim=6, projection_dim=4, n_words=len(VOCAB))
-    model = LanguageModel(shape, len(VOCAB))
+    model = Objective(shape, len(VOCAB))
     forward, backward, _ = model.loss(sentence_batch(SENTENCES, Encoder(VOCAB, None)), None, None)
     assert 0 < forward.item() < 10
     assert 0 < backward.item() < 10

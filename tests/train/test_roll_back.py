@@ -14,7 +14,7 @@ from relmo.formats import relmo_format
 from relmo.train import run
 from relmo.train.batches import LMBatch
 from relmo.train.loop import _Run
-from relmo.train.objective import LanguageModel
+from relmo.train.objective import Objective
 from relmo.train.run import TrainingRun
 from tests.train.helpers import (
     Corpora,
@@ -93,9 +93,9 @@ def test_a_batch_that_breaks_whatever_the_weights_is_passed_over(
     corpora: Corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     seen: list[LMBatch] = []
-    real = LanguageModel.loss
+    real = Objective.loss
 
-    def loss(self: LanguageModel, batch: LMBatch, *given: Any) -> tuple[Tensor, Tensor, Any]:
+    def loss(self: Objective, batch: LMBatch, *given: Any) -> tuple[Tensor, Tensor, Any]:
         seen.append(batch)
         forward, backward, state = real(self, batch, *given)
         bad = seen[4].forward_targets if len(seen) > 4 else torch.empty(0)
@@ -103,7 +103,7 @@ def test_a_batch_that_breaks_whatever_the_weights_is_passed_over(
             backward
         ), state  # fmt: skip
 
-    monkeypatch.setattr(LanguageModel, "loss", loss)
+    monkeypatch.setattr(Objective, "loss", loss)
     assert corpora.train(tmp_path / "run", config(mode="rows", max_steps=6)).step == 6
     assert len(seen) == 7  # the fifth once, straight after the checkpoint of the fourth
 

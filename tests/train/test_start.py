@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relmo.data.corpora import Corpus
-from relmo.elmo.language_model import NextWords
+from relmo.elmo.language_model import LanguageModel
 from relmo.elmo.model import load
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import relmo_format
@@ -85,7 +85,7 @@ def test_fine_tuning_keeps_a_tied_and_an_adaptive_softmax(corpora: Corpora, tmp_
 
 def test_an_adaptive_model_is_validated_as_it_is_asked(corpora: Corpora, tmp_path: Path):
     corpora.train(tmp_path, settings(softmax="adaptive", cutoffs=(5, 8)))
-    model = NextWords(load(tmp_path / "last"))
+    model = LanguageModel(load(tmp_path / "last"))
     found = text_perplexity(model, Corpus(corpora.valid)).with_ends
     line = metrics(tmp_path)[-1] if "perplexity" in metrics(tmp_path)[-1] else metrics(tmp_path)[-2]
     expected = line["forward_perplexity"], line["backward_perplexity"]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from relmo.elmo.language_model import NextWords
+from relmo.elmo.language_model import LanguageModel
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError
 from relmo.text.vocab import SPECIALS
@@ -22,7 +22,7 @@ def test_it_is_what_training_measures():
     model, sentences = language_model(scale=1.5), random_sentences(12)
     weights = {"weight": model.softmax.weight.detach(), "bias": model.softmax.bias.detach()[:, 0]}
     elmo = Elmo(model.bilm, vocab=VOCAB, softmax=weights)
-    found = text_perplexity(NextWords(elmo), sentences)
+    found = text_perplexity(LanguageModel(elmo), sentences)
     expected = perplexity(language_model(scale=1.5), Encoder(VOCAB, 50), sentences)
     assert SHAPE.char_cnn is not None
     assert SHAPE.char_cnn.max_characters_per_token == 50
@@ -33,7 +33,7 @@ def test_it_is_what_training_measures():
 
 @pytest.mark.parametrize("context", ["fresh", "carried"])
 def test_each_count_is_the_surprisal_of_its_part(context):
-    model = NextWords(tiny_elmo(words=WORDS))
+    model = LanguageModel(tiny_elmo(words=WORDS))
     sentences = [sentence for sentence in CLOSED if sentence]
     found = text_perplexity(model, sentences, context=context)
     scores = list(model.surprisal(sentences, ends=True, context=context))
@@ -50,7 +50,7 @@ def test_each_count_is_the_surprisal_of_its_part(context):
 
 
 def test_closed_unk_is_the_unknown_word_and_every_line_has_an_end():
-    model = NextWords(tiny_elmo(words=WORDS))
+    model = LanguageModel(tiny_elmo(words=WORDS))
     found = text_perplexity(model, CLOSED, closed=True)
     assert (found.n_sentences, found.n_tokens, found.n_unknown, found.n_unmarked) == (3, 5, 2, 1)
     spelled = [["the", "<UNK>", "sat"], [], ["cat", "ornithopter"]]
@@ -63,16 +63,16 @@ def test_closed_unk_is_the_unknown_word_and_every_line_has_an_end():
 
 def test_closed_a_model_with_a_word_unk_of_its_own_is_asked_for_that():
     elmo = tiny_elmo(words=(*WORDS, "<unk>"))
-    found = text_perplexity(NextWords(elmo), CLOSED, closed=True)
+    found = text_perplexity(LanguageModel(elmo), CLOSED, closed=True)
     assert (found.n_unknown, found.n_unmarked) == (2, 1)
-    opened = text_perplexity(NextWords(elmo), CLOSED)
+    opened = text_perplexity(LanguageModel(elmo), CLOSED)
     assert opened.with_ends == found.with_ends
     assert opened.n_unknown == 1
     assert opened.of_known != found.of_known
 
 
 def test_a_text_without_a_token_is_an_input_error_and_all_unknown_has_no_known_words():
-    model = NextWords(tiny_elmo(words=WORDS))
+    model = LanguageModel(tiny_elmo(words=WORDS))
     with pytest.raises(InputError, match="no token in the text"):
         text_perplexity(model, [[], []], closed=True)
     assert all(map(math.isnan, text_perplexity(model, [["ornithopter"]]).of_known))

@@ -15,11 +15,12 @@ from typing import Annotated, Any, Self, get_args, get_origin, get_type_hints
 
 import typer
 
-from relmo._files import open_regular
+from relmo._read import content
 from relmo.errors import ConfigError, InputError
 
 __all__ = ["ConfigFile", "Option", "errors_name_the_file"]
 
+_MOST_BYTES = 2**24
 _KINDS: Mapping[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
     int: ((int,), "a whole number"),
@@ -59,11 +60,10 @@ class ConfigFile:
             ConfigError: it is no TOML.
         """
         try:
-            with open_regular(path) as file:
-                text = file.read().decode("utf-8")
-            return cls(Path(path), text)
-        except OSError as error:
-            raise InputError(f"--config {path}: cannot be read: {error.strerror}") from error
+            # a text like any other: <(...) of a shell is a pipe
+            return cls(Path(path), content(path, _MOST_BYTES).decode("utf-8"))
+        except InputError as error:
+            raise InputError(f"--config {error}") from error
         except UnicodeDecodeError as error:
             raise InputError(f"--config {path}: not UTF-8: {error.reason}") from error
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["models"]
 
-_COLUMNS = ("name", "language", "parameters", "perplexity", "licence", "title; corpus", "cached")
+_COLUMNS = ("name", "language", "parameters", "perplexity", "license", "title; corpus", "cached")
 
 
 def models(
@@ -64,7 +64,7 @@ def _row(model: "Model") -> tuple[str, ...]:
         model.language,
         "" if model.parameters is None else f"{model.parameters / 1e6:.1f} M",
         "" if model.perplexity is None else f"{model.perplexity:g}",
-        model.licence,
+        model.license,
         f"{model.title}; {model.corpus}",
         "yes" if hub.is_cached(model) else "",
     )

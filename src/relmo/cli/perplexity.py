@@ -11,7 +11,7 @@ from relmo.cli.surprisal import CONTEXT_HELP, Context
 from relmo.cli.words import some
 
 if TYPE_CHECKING:
-    from relmo.elmo.language_model import NextWords
+    from relmo.elmo.language_model import LanguageModel
     from relmo.elmo.model import CheckpointInfo
     from relmo.train.evaluate import TextPerplexity
 
@@ -56,11 +56,11 @@ def perplexity(
     """
     lines.check(texts)
 
-    from relmo.elmo.language_model import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
     from relmo.train.evaluate import text_perplexity
 
     elmo = given.load(model)
-    words = NextWords(elmo)
+    words = LanguageModel(elmo)
     sentences = (line.text.split() for line in lines.read(texts))
     found = text_perplexity(
         words,
@@ -87,7 +87,7 @@ def perplexity(
 
 
 def _facts(
-    info: "CheckpointInfo | None", words: "NextWords", found: "TextPerplexity"
+    info: "CheckpointInfo | None", words: "LanguageModel", found: "TextPerplexity"
 ) -> dict[str, Any]:
     return {
         "model": str(info.source) if info else None,

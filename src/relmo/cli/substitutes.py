@@ -38,9 +38,9 @@ def substitutes(
     """
     lines.check(sentences)
 
-    from relmo.elmo.language_model import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
 
-    words = NextWords(given.load(model))
+    words = LanguageModel(given.load(model))
     given_lines = (line.text for line in lines.read(sentences) if line.text)
     is_first = True
     for found in words.substitutes(given_lines, n):

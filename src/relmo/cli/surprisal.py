@@ -17,7 +17,7 @@ from relmo.cli.words import in_bytes, some
 from relmo.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from relmo.elmo.language_model import NextWords, Surprisal
+    from relmo.elmo.language_model import LanguageModel, Surprisal
 
 __all__ = ["CONTEXT_HELP", "Context", "surprisal"]
 
@@ -90,9 +90,9 @@ def surprisal(
     if not output.name.lower().endswith(_SUFFIXES):
         raise InputError(f"{output}: the name must end in {', '.join(_SUFFIXES)}")
 
-    from relmo.elmo.language_model import NextWords  # torch takes a second to import
+    from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
 
-    words = NextWords(given.load(model))
+    words = LanguageModel(given.load(model))
     n_lines = n_tokens = 0
     with _writer(output) as write:
         for line, tokens, found in _scored(words, lines.read([text]), ends, context):
@@ -107,7 +107,7 @@ def surprisal(
 
 
 def _scored(
-    words: "NextWords", source: Iterator[lines.Line], ends: bool, context: Context
+    words: "LanguageModel", source: Iterator[lines.Line], ends: bool, context: Context
 ) -> Iterator[tuple[lines.Line, list[str], "Surprisal"]]:
     """Each line that is not blank; only those that the model has read ahead are held."""
     waiting: deque[tuple[lines.Line, list[str]]] = deque()

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,11 @@ from torch.nn import functional as F
 from relmo.compat._allennlp_state import rename_bilm
 from relmo.elmo.model import Elmo, load
 from relmo.errors import ConfigError, InputError, ShapeError
-from relmo.nn import packing as batching
 from relmo.nn.bilm import BiLMState
-from relmo.nn.kernels import whole_rows
+from relmo.nn.kernels import padded_rows
 from relmo.nn.lstm import LSTMState
-from relmo.nn.packing import packed_index
-from relmo.nn.precision import check_dtype, without_autocast
+from relmo.nn.packing import pack, pack_rows
+from relmo.nn.precision import exact
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, EOW, N_CHARACTERS, PAD, CharSpace
 
 __all__ = ["MAX_CHARACTERS", "PackedLayers", "_ElmoBiLm", "batch_to_ids"]
@@ -159,10 +157,7 @@ class _ElmoBiLm(nn.Module):
             InputError: an id is out of range, or neither kind of ids can be used.
             ConfigError: the weights are of a type in which the network cannot compute.
         """
-        check_dtype(self.bilm.dtype)
-        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        exactly = nullcontext() if trains else without_autocast(self._device)
-        with torch.set_grad_enabled(trains), exactly:
+        with exact(self._device, trains=any(p.requires_grad for p in self.parameters())):
             table = self._cached(inputs, word_inputs)
             ids = inputs if table is None else word_inputs
             assert ids is not None  # _cached sees to it
@@ -250,8 +245,13 @@ class _ElmoBiLm(nn.Module):
             rows = [F.pad(part.to(tokens), (0, 0, 0, missing))[:, order] for part in self._states]
             state = BiLMState(LSTMState(*rows[:2]), LSTMState(*rows[2:]))
         # A state has a row of its own.
-        packing = batching.pack(marked) if self.stateful else batching.pack_rows(marked, whole_rows)
-        output = self.bilm(tokens, packed_index(packing, tokens.device), state)
+        device = tokens.device
+        packing = (
+            pack(marked, device=device)
+            if self.stateful
+            else pack_rows(marked, padded_rows, device=device)
+        )
+        output = self.bilm(tokens, packing, state)
         if self.stateful:
             inverse = torch.argsort(order)
             after = output.state.rows(inverse)
@@ -270,7 +270,7 @@ class _ElmoBiLm(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _cache(self, words: list[str], requires_grad: bool) -> None:
-        vectors = self.elmo.tokens.vectors([BOS_TOKEN, EOS_TOKEN, *words])
+        vectors = self.elmo.token_vectors([BOS_TOKEN, EOS_TOKEN, *words])
         self.register_buffer("_mark_vectors", vectors[:2].clone(), persistent=False)
         self._word_embedding = nn.Embedding(len(words), vectors.shape[1])
         self._word_embedding.weight.data.copy_(vectors[2:])

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from relmo.elmo.language_model import Expected, NextWords
+from relmo.elmo.language_model import Expected, LanguageModel
 from relmo.elmo.model import Elmo, load
 from relmo.errors import InputError
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, UNK_TOKEN
@@ -49,7 +49,7 @@ class ElmoModel:
 
     def __init__(self) -> None:
         self._elmo: Elmo | None = None
-        self._next_words: NextWords | None = None
+        self._next_words: LanguageModel | None = None
         self.batch_size: int | None = None
 
     def load(
@@ -76,7 +76,7 @@ class ElmoModel:
             InputError: there is no such model, or `full` and it has no softmax.
         """
         elmo = load(_with_softmax(directory) if full else os.fspath(directory), device=device)
-        self._next_words = NextWords(elmo) if full else None
+        self._next_words = LanguageModel(elmo) if full else None
         self._elmo, self.batch_size = elmo, max_batch_size
         return "The model is now loaded."
 

@@ -20,7 +20,6 @@ Both ways of calling are there: `hub.Module`'s, as above, and `hub.load(...)`'s,
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from relmo.elmo import model
 from relmo.elmo.embedding import ElmoEmbedding, padded_batch
 from relmo.errors import ConfigError, InputError
 from relmo.nn.mix import ScalarMix
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
 from relmo.nn.token_encoders import CharCNN
 
 __all__ = ["Module", "load"]
@@ -224,9 +223,7 @@ class Module(nn.Module):
         encoder = self.elmo.bilm.token_encoder
         if not isinstance(encoder, CharCNN):
             return self.scaling.new_zeros(self.elmo.dim)
-        trains = torch.is_grad_enabled() and self.embedding.bilm is not None
-        exactly = nullcontext() if trains else without_autocast(self.elmo.device)
-        with torch.set_grad_enabled(trains), exactly:
+        with exact(self.elmo.device, trains=self.embedding.bilm is not None):
             vector = encoder.without_characters()[0].to(self.scaling)
         return torch.cat([vector, vector])
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError
 from relmo.nn.mix import ScalarMix
+from relmo.nn.precision import exact
 from relmo.text import batching
 from relmo.text.tokenizers import Sentence, tokenised
 
@@ -73,7 +73,7 @@ def padded_batch(
     time = max([time, *lengths])
     pieces: list[list[Tensor]] = [[] for _ in range(elmo.n_layers)]
     places: list[Tensor] = []
-    with torch.set_grad_enabled(trains and torch.is_grad_enabled()):
+    with exact(device, trains=trains):
         budget = elmo.token_budget
         for batch in batching.length_batches([length + 2 for length in lengths], budget):
             layers, marked = elmo.run([sentences[number] for number in batch])
@@ -104,10 +104,11 @@ class ElmoEmbedding(nn.Module):
 
     The biLM is frozen unless `fine_tune`; frozen it is neither among `parameters()` nor in the
     `state_dict()`, so that a task's checkpoint holds the mix alone. Several of them may stand over
-    one model and share its memory. The first that is moved or cast (`.to("cuda")`, `.half()`) takes
-    a converted copy of the frozen biLM, see `elmo`: the model that was passed in, and whoever else
+    one model and share its memory. A frozen one that is moved or cast (`.to("cuda")`, `.half()`)
+    takes a converted copy of the biLM, see `elmo`: the model that was passed in, and whoever else
     stands over it, stay as they are. With `fine_tune` the biLM is a submodule like any other, and
-    shared: trained, moved and cast for all at once.
+    shared: trained, moved and cast for all at once. While it is so trained (a parameter of it
+    requires a gradient) frozen layers over it follow it and take no copy.
 
     Args:
         elmo: the model.
@@ -172,6 +173,9 @@ class ElmoEmbedding(nn.Module):
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
         """Move or cast the frozen biLM along with the mixes, apart from the one passed in."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if getattr(self, "bilm", None) is None and hasattr(self, "_frozen"):
-            self._frozen = [self.elmo.converted(partial(nn.Module._apply, fn=fn))]
+        if getattr(self, "bilm", None) is not None or not hasattr(self, "_frozen"):
+            return self
+        # A biLM that another layer fine-tunes is followed: it is moved and cast for all.
+        if not any(p.requires_grad for p in self.elmo.bilm.parameters()):
+            self._frozen = [self.elmo.converted(fn)]
         return self

@@ -8,30 +8,29 @@ serves both directions (Peters et al. 2018, section 3.1).
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from relmo.elmo.token_cache import TokenTable
+from relmo.elmo.model import Elmo
 from relmo.errors import InputError
-from relmo.nn.bilm import BiLM
 from relmo.nn.lstm import LSTMState
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
+from relmo.nn.softmax import stored
 from relmo.nn.word_scores import Part, added, parts, top_words, word_scores
 from relmo.text import batching
 from relmo.text.chars import UNK_TOKEN
 from relmo.text.tokenizers import Sentence, tokenised
-from relmo.text.vocab import SPECIALS, Vocabulary
+from relmo.text.vocab import SPECIALS
 
 __all__ = [
     "Context",
     "Expectation",
     "Expected",
-    "NextWords",
+    "LanguageModel",
     "Scores",
     "Substitutes",
     "Surprisal",
@@ -39,8 +38,7 @@ __all__ = [
 ]
 
 Context = Literal["fresh", "carried"]
-
-Method = TypeVar("Method", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 _MOST_NUMBERS = 4_000_000  # log-probabilities of a batch, for who asks for whole vocabularies
 
@@ -79,7 +77,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Surprisal:
-    """How a sentence was predicted: a prediction a token, in the order of the tokens."""
+    """How a sentence was predicted: one prediction per token, in the order of the tokens."""
 
     forward: Scores
     """From the tokens before; with the ends, one more at the end: `</S>`."""
@@ -103,36 +101,7 @@ class Substitutes:
     """In nats, (n,); those of the whole vocabulary are a distribution."""
 
 
-@runtime_checkable
-class Reader(Protocol):
-    """What is asked of an `Elmo`, which stands above this module."""
-
-    bilm: BiLM
-    vocab: Vocabulary | None
-    softmax: dict[str, Tensor] | None
-    tokens: TokenTable
-    token_budget: int
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-
-    def run(self, batch: Sequence[Sequence[str]]) -> tuple[tuple[Tensor, ...], list[int]]:
-        """The layers of a batch; see `Elmo.run`."""
-
-
-def _exactly(method: Method) -> Method:
-    """Run a method of `NextWords` without a graph, in the precision of the weights."""
-
-    @wraps(method)
-    def exact(self: "NextWords", *arguments: Any, **options: Any) -> Any:
-        with torch.no_grad(), without_autocast(self.elmo.device):
-            return method(self, *arguments, **options)
-
-    return cast(Method, exact)
-
-
-class NextWords:
+class LanguageModel:
     """The language model of an Elmo that has kept its softmax.
 
     Args:
@@ -142,7 +111,7 @@ class NextWords:
         InputError: the model has no softmax, or no vocabulary to name its words.
     """
 
-    def __init__(self, elmo: Reader) -> None:
+    def __init__(self, elmo: Elmo) -> None:
         if elmo.softmax is None or elmo.vocab is None:
             raise InputError(
                 f"{elmo!r} has no softmax, which predicting words takes; HDF5 weights come without "
@@ -150,13 +119,12 @@ class NextWords:
                 "trained"
             )
         self.elmo, self.vocab = elmo, elmo.vocab
-        self._softmax = elmo.softmax
-        self._ready: tuple[tuple[torch.device, torch.dtype], dict[str, Tensor]] | None = None
+        self._cast: tuple[tuple[torch.device, torch.dtype], dict[str, Tensor]] | None = None
 
     def top(
         self, sentences: Iterable[Sentence], n: int, *, without: Sequence[str] = ()
     ) -> Iterator[Expectation]:
-        """The n likeliest words at each token, from both sides; lazily and in order.
+        """Yield the n likeliest words at each token, from both sides; lazily and in order.
 
         Args:
             sentences: lists of tokens, or strings that are split on white space.
@@ -168,12 +136,12 @@ class NextWords:
         """
         ids, budget = self._left_out(n, without)
         tokens = tokenised(sentences)
-        return batching.in_order(tokens, lambda batch: self._top(batch, n, ids), budget)
+        return self._in_order(tokens, budget, self._top, n, ids)
 
     def surprisal(
         self, sentences: Iterable[Sentence], *, ends: bool = False, context: Context = "fresh"
     ) -> Iterator[Surprisal]:
-        """Surprisal, entropy and rank of every token, from both sides; lazily and in order.
+        """Yield surprisal, entropy and rank of every token, from both sides; lazily and in order.
 
         Args:
             sentences: lists of tokens, or strings that are split on white space.
@@ -191,7 +159,7 @@ class NextWords:
         if ends:
             _ = self.vocab.bos, self.vocab.eos  # or it is said now that there are none
         if context == "fresh":
-            return batching.in_order(tokens, lambda batch: self._surprisal(batch, ends), budget)
+            return self._in_order(tokens, budget, self._surprisal, ends)
         if context != "carried":
             raise InputError(f"context: expected 'fresh' or 'carried', got {context!r}")
         return self._carried(tokens, ends, budget)
@@ -199,10 +167,10 @@ class NextWords:
     def substitutes(
         self, sentences: Iterable[Sentence], n: int = 10, *, without: Sequence[str] = SPECIALS
     ) -> Iterator[Substitutes]:
-        """The n likeliest words in the place of the one in brackets; lazily and in order.
+        """Yield the n likeliest words in the position of the one in brackets; lazily and in order.
 
         Read from both sides: the log-probabilities of the two directions are added up and
-        normalised over the vocabulary. The word in brackets itself is not looked at.
+        normalized over the vocabulary. The word in brackets itself is not looked at.
 
         Args:
             sentences: each with one token in brackets: "The [bank] was closed ."
@@ -217,19 +185,34 @@ class NextWords:
         tokens = (
             _checked(sentence, number) for number, sentence in enumerate(tokenised(sentences))
         )
-        return batching.in_order(tokens, lambda batch: self._substitutes(batch, n, ids), budget)
+        return self._in_order(tokens, budget, self._substitutes, n, ids)
+
+    def _in_order(
+        self,
+        sentences: Iterable[list[str]],
+        token_budget: int,
+        compute: Callable[..., list[Result]],
+        *arguments: object,
+    ) -> Iterator[Result]:
+        """Yield what a method of this class makes of each sentence, computed in batches."""
+        for window, batches in batching.read_ahead(sentences, token_budget):
+            results: dict[int, Result] = {}
+            for positions in batches:
+                with exact(self.elmo.device):
+                    computed = compute([window[k] for k in positions], *arguments)
+                results.update(zip(positions, computed, strict=True))
+            yield from (results.pop(k) for k in range(len(window)))
 
     def _left_out(self, n: int, without: Sequence[str]) -> tuple[list[int], int]:
-        """The ids of `without`, and a token budget for the n likeliest words."""
+        """Return the ids of `without`, and a token budget for the n likeliest words."""
         if n < 1:
             raise InputError(f"the number of words must be at least 1, got {n}")
         ids = [self.vocab.index(word) for word in without if word in self.vocab]
         most = max(1, _MOST_NUMBERS // min(n, len(self.vocab)))
         return ids, min(self.elmo.token_budget, most)
 
-    @_exactly
     def _top(self, batch: list[list[str]], n: int, without: list[int]) -> list[Expectation]:
-        """Of sentences of falling length."""
+        """Of sentences of decreasing length."""
         stops = np.cumsum([len(sentence) for sentence in batch])[:-1]
         sides = []
         for contexts in self._contexts(batch):
@@ -243,9 +226,8 @@ class NextWords:
             )
         return [Expectation(forward=f, backward=b) for f, b in zip(*sides, strict=True)]
 
-    @_exactly
     def _surprisal(self, batch: list[list[str]], ends: bool) -> list[Surprisal]:
-        """Of sentences of falling length, each from a zero state."""
+        """Of sentences of decreasing length, each from a zero state."""
         forward, backward = self._contexts(batch, ends)
         return [
             Surprisal(forward=f, backward=b, unknown=self._unknown(sentence))
@@ -260,24 +242,24 @@ class NextWords:
     def _carried(
         self, sentences: Iterable[list[str]], ends: bool, budget: int
     ) -> Iterator[Surprisal]:
-        """In order, the forward state carried on; a few batches' worth of tokens at a time."""
+        """Yield in order, the forward state carried on from one group of sentences to the next."""
         state: LSTMState | None = None
-        mark = [self.vocab.eos] if ends else []
+        boundary = [self.vocab.eos] if ends else []
         for group in batching.window(sentences, budget):
-            with torch.no_grad(), without_autocast(self.elmo.device):
+            with exact(self.elmo.device):
                 contexts, state = self._carried_contexts(group, ends, state)
-                forward = self._scores(contexts, group, mark, first=False)
-            fresh = batching.in_order(group, lambda batch: self._backward(batch, ends), budget)
+                forward = self._scores(contexts, group, boundary, first=False)
+            fresh = self._in_order(group, budget, self._backward, ends)
             for f, b, sentence in zip(forward, fresh, group, strict=True):
                 yield Surprisal(forward=f, backward=b, unknown=self._unknown(sentence))
 
     def _carried_contexts(
         self, group: list[list[str]], ends: bool, state: LSTMState | None
     ) -> tuple[Tensor, LSTMState]:
-        """What predicts the tokens forward, read as one row from a state; and the state after."""
+        """Return what predicts the tokens forward, read as one row, and the state after it."""
         begin = self.elmo.tokens.reader.begin
         flat = [token for sentence in group for token in (begin, *sentence)]
-        x = self.elmo.tokens.vectors(flat)
+        x = self.elmo.token_vectors(flat)
         layers, state = self.elmo.bilm.forward_lstm(x, (1,) * len(flat), state)
         if ends:
             return layers[-1], state
@@ -285,15 +267,13 @@ class NextWords:
         kept = np.delete(np.arange(len(flat)), stops - 1)  # the last token predicts </S>
         return layers[-1][torch.from_numpy(kept).to(x.device)], state
 
-    @_exactly
     def _backward(self, batch: list[list[str]], ends: bool) -> list[Scores]:
-        """Of sentences of falling length."""
+        """Of sentences of decreasing length."""
         _, contexts = self._contexts(batch, ends)
         return self._scores(contexts, batch, [self.vocab.bos] if ends else [], first=True)
 
-    @_exactly
     def _substitutes(self, batch: list[list[str]], n: int, without: list[int]) -> list[Substitutes]:
-        """Of sentences of falling length, each with one token in brackets."""
+        """Of sentences of decreasing length, each with one token in brackets."""
         places = [bracketed(sentence)[0] for sentence in batch]
         starts = np.cumsum([0, *(len(sentence) for sentence in batch[:-1])])
         rows = torch.from_numpy(starts + places).to(self.elmo.device)
@@ -310,7 +290,7 @@ class NextWords:
         ]
 
     def _contexts(self, batch: list[list[str]], ends: bool = False) -> tuple[Tensor, Tensor]:
-        """What the softmax is applied to for each token, forward and backward: two of (N, P).
+        """Return what the softmax is applied to per token, forward and backward: two of (N, P).
 
         With the ends, a sentence has one more: forward at the end, backward at the beginning.
         """
@@ -325,14 +305,14 @@ class NextWords:
         return layers[-1][before, :p], layers[-1][before + (1 if ends else 2), p:]
 
     def _scores(
-        self, contexts: Tensor, batch: list[list[str]], mark: list[int], *, first: bool
+        self, contexts: Tensor, batch: list[list[str]], boundary: list[int], *, first: bool
     ) -> list[Scores]:
-        """How each sentence's words are predicted, and `mark` as the first or the last of them."""
+        """Return how sentences' words are predicted, `boundary` as the first or last of them."""
         ids = [self.vocab.ids(sentence) for sentence in batch]
-        end = np.array(mark, np.int64)
+        end = np.array(boundary, np.int64)
         targets = np.concatenate([part for i in ids for part in ((end, i) if first else (i, end))])
         found = word_scores(self._parts(contexts), torch.from_numpy(targets).to(contexts.device))
-        stops = np.cumsum([len(i) + len(mark) for i in ids])[:-1]
+        stops = np.cumsum([len(i) + len(boundary) for i in ids])[:-1]
         surprisal, entropy, rank = (
             np.split(array.cpu().numpy(), stops)
             for array in (
@@ -348,26 +328,28 @@ class NextWords:
         ]
 
     def _parts(self, contexts: Tensor) -> tuple[Part, ...]:
-        """All words' scores, the softmax being where and as the network computes."""
-        place = contexts.device, contexts.dtype
-        ready = self._ready  # read once: another thread may replace it at any time
-        if ready is None or ready[0] != place:
+        """Return all words' scores, the softmax being where and as the network computes."""
+        wanted = contexts.device, contexts.dtype
+        cast = self._cast  # read once: another thread may replace it at any time
+        if cast is None or cast[0] != wanted:
             # From the model's own: what was once rounded to half precision would stay rounded.
-            ready = place, {name: tensor.to(*place) for name, tensor in self._softmax.items()}
-            self._ready = ready
-        return parts(contexts, ready[1])
+            assert self.elmo.softmax is not None
+            tensors = stored(self.elmo.softmax)
+            cast = wanted, {name: tensor.to(*wanted) for name, tensor in tensors.items()}
+            self._cast = cast
+        return parts(contexts, cast[1])
 
     def _unknown(self, sentence: list[str]) -> npt.NDArray[np.bool_]:
         return np.array([t not in self.vocab or t == UNK_TOKEN for t in sentence], np.bool_)
 
 
 def _arrays(ids: Tensor, scores: Tensor) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Word ids and log-probabilities, of a model of any precision, as arrays."""
+    """Return word ids and log-probabilities, of a model of any precision, as arrays."""
     return ids.cpu().numpy(), scores.float().cpu().numpy()  # numpy has no bfloat16
 
 
 def bracketed(sentence: Sequence[str]) -> list[int]:
-    """Where a token stands in brackets."""
+    """Return the positions of tokens in brackets."""
     return [
         place
         for place, token in enumerate(sentence)

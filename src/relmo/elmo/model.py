@@ -1,10 +1,15 @@
-"""Elmo, the façade: sentences in, vectors out."""
+"""Elmo: sentences in, vectors out.
+
+The way of a batch: `embed` -> `run` -> `BiLM.forward` -> `LSTMStack.forward` -> the kernel.
+"""
 
 import copy
+import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,40 +17,39 @@ import torch
 from torch import Tensor, nn
 
 from relmo.config import BiLMConfig, LayerMix
-from relmo.elmo.language_model import Context, NextWords, Substitutes, Surprisal
-from relmo.elmo.token_cache import TokenTable
+from relmo.elmo.token_cache import TokenCache, checked_capacity
 from relmo.errors import ConfigError, FormatError, InputError
 from relmo.formats import bilm_hdf5, detect, relmo_format
+from relmo.formats import token_embeddings as token_files
 from relmo.formats.checkpoint import Checkpoint
 from relmo.hub import BOX, Progress, fetch, resolve
-from relmo.nn import packing
-from relmo.nn.bilm import BiLM, unfilled
-from relmo.nn.kernels import whole_rows
-from relmo.nn.packing import packed_index
-from relmo.nn.precision import without_autocast
+from relmo.nn.bilm import BiLM, build_on_meta
+from relmo.nn.kernels import padded_rows
+from relmo.nn.packing import pack_rows
+from relmo.nn.precision import exact
+from relmo.nn.softmax import from_tensors, stored
 from relmo.text import batching
 from relmo.text.lexicon import Lexicon
 from relmo.text.tokenizers import Sentence, tokenised
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["BOX", "CheckpointInfo", "Combine", "Elmo", "Layers", "are_all", "combination", "load"]
+if TYPE_CHECKING:  # it stands above this module
+    from relmo.elmo.language_model import Context, Substitutes, Surprisal
 
+__all__ = ["BOX", "CheckpointInfo", "Elmo", "Layers", "load"]
+
+_logger = logging.getLogger(__name__)
+
+_WORDS_TOGETHER = 4096  # words whose vectors are written to a file at a time
 
 Layers = Literal["average", "all", "top", "token", "mix"] | int | Sequence[float] | LayerMix
-Combine = Callable[[tuple[Tensor, ...]], Tensor]
-"""From a tuple of layers (N, dim) to (N, dim), or to (n_layers, N, dim) for all of them."""
 
 
-def are_all(layers: object) -> bool:
-    """Whether the layers are wanted apart."""
-    return isinstance(layers, str) and layers == "all"
-
-
-def combination(layers: Any, n_layers: int, mixes: Sequence[LayerMix]) -> Combine:
-    """The function that makes of the layers what the caller asked for; see `Elmo.embed`.
+def _checked_layers(layers: Any, n_layers: int, mixes: Sequence[LayerMix]) -> Any:
+    """Return what was asked for as "average", "all", a layer's number or the layers' weights.
 
     Args:
-        layers: what is asked for, `Layers` or a mistake.
+        layers: what was asked for, `Layers` or a mistake; see `Elmo.embed`.
         n_layers: how many there are, the token layer counted.
         mixes: learned mixes, of which "mix" is the first.
 
@@ -57,42 +61,37 @@ def combination(layers: Any, n_layers: int, mixes: Sequence[LayerMix]) -> Combin
             raise InputError('layers: "mix" is a learned mix that came with the model; it has none')
         layers = mixes[0]
     if isinstance(layers, str):
-        return _named(layers, n_layers)
+        names = {"average": "average", "all": "all", "top": n_layers - 1, "token": 0}
+        if layers not in names:
+            raise InputError(
+                "layers: expected 'average', 'all', 'top', 'token', 'mix', a number or a list of "
+                f"{n_layers} weights, got {layers!r}"
+            )
+        return names[layers]
     if isinstance(layers, int | np.integer):
-        number = int(layers)
-        if not -n_layers <= number < n_layers:
-            raise InputError(f"layers: expected a number below {n_layers}, got {number}")
-        return lambda all_layers: all_layers[number]
+        if not -n_layers <= int(layers) < n_layers:
+            raise InputError(f"layers: expected a number below {n_layers}, got {int(layers)}")
+        return int(layers)
     try:
         weights = [float(w) for w in (layers.shares() if isinstance(layers, LayerMix) else layers)]
     except (TypeError, ValueError):
         raise InputError(f"layers: expected numbers, got {layers!r}") from None
     if len(weights) != n_layers:
         raise InputError(f"layers: expected {n_layers} weights, got {len(weights)}")
-    return lambda all_layers: _weighted_sum(weights, all_layers)
+    return weights
 
 
-def _named(layers: str, n_layers: int) -> Combine:
-    named: dict[str, Combine] = {
-        "average": lambda all_layers: _weighted_sum([1.0] * n_layers, all_layers).div_(n_layers),
-        "all": lambda all_layers: torch.stack(all_layers),
-        "top": lambda all_layers: all_layers[-1],
-        "token": lambda all_layers: all_layers[0],
-    }
-    if layers not in named:
-        raise InputError(
-            f"layers: expected 'average', 'all', 'top', 'token', 'mix', a number or a list of "
-            f"{n_layers} weights, got {layers!r}"
-        )
-    return named[layers]
-
-
-def _weighted_sum(weights: Sequence[float], layers: Sequence[Tensor]) -> Tensor:
-    """(N, dim), without a copy of all layers."""
-    total = weights[0] * layers[0]
-    for weight, layer in zip(weights[1:], layers[1:], strict=True):
+def _combine(all_layers: tuple[Tensor, ...], layers: Any) -> Tensor:
+    """Return (N, dim) of n_layers tensors (N, dim), or (n_layers, N, dim) for all of them."""
+    if layers == "all":
+        return torch.stack(all_layers)
+    if isinstance(layers, int):
+        return all_layers[layers]
+    weights = [1.0] * len(all_layers) if layers == "average" else layers
+    total = weights[0] * all_layers[0]  # then in place: a stack would copy all layers
+    for weight, layer in zip(weights[1:], all_layers[1:], strict=True):
         total.add_(layer, alpha=weight)
-    return total
+    return total.div_(len(all_layers)) if layers == "average" else total
 
 
 Array = npt.NDArray[np.float32]
@@ -133,8 +132,8 @@ def load(
         token_embeddings: HDF5 file of their vectors, where `weights` has none. Each of the four may
             be an address.
         device: where it shall compute, such as "cpu" or "cuda".
-        offline: whether the network is out of bounds; None: as RELMO_OFFLINE says. It is touched
-            only for what is not in the cache yet.
+        offline: whether nothing may be downloaded; None: as RELMO_OFFLINE says. The
+            network is used only for what is not in the cache yet.
         progress: of a download: called with a file's name, its bytes so far, and its bytes or None.
 
     Raises:
@@ -146,8 +145,12 @@ def load(
         path = BOX
     if path is not None:
         path = resolve(path, offline=offline, progress=progress)
-    files = {"options": options, "weights": weights, "vocab": vocab,
-             "token_embeddings": token_embeddings}  # fmt: skip
+    files = {
+        "options": options,
+        "weights": weights,
+        "vocab": vocab,
+        "token_embeddings": token_embeddings,
+    }
     for name, file in files.items():
         if isinstance(file, str) and "://" in file:
             files[name] = fetch(file, offline=offline, progress=progress)
@@ -172,8 +175,8 @@ class Elmo:
             the tensors of an adaptive one (see `Checkpoint`).
         mixes: learned mixes of the layers that came with it.
         info: where it came from.
-        token_budget: tokens computed together, marks counted; bounds memory.
-        cache_size: distinct words whose token vectors are kept from call to call.
+        token_budget: tokens computed together, boundary tokens counted; bounds memory.
+        cache_size: distinct words whose token vectors are remembered from call to call.
     """
 
     def __init__(
@@ -196,20 +199,23 @@ class Elmo:
         self.bilm = bilm.eval().requires_grad_(False)
         self.vocab = vocab
         self.lexicon = lexicon
-        self.softmax = softmax
+        self.softmax = None if softmax is None else from_tensors(softmax)
         self.mixes = mixes
         self.checkpoint_info = info
         self.token_budget = token_budget
-        self.tokens = TokenTable(bilm, vocab, cache_size, lexicon)
+        size = checked_capacity(cache_size, "cache_size")
+        self.tokens = TokenCache(bilm, vocab, size, lexicon)
+        self._token_vectors: tuple[Vocabulary, Tensor] | None = None  # read from a file
+        self._warned: set[str] = set()
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
-        """The network of a file's contents.
+        """Return the model of a file's contents.
 
         Raises:
             FormatError: a tensor too many or too few for the configuration.
         """
-        bilm = unfilled(checkpoint.config)
+        bilm = build_on_meta(checkpoint.config)
         try:
             bilm.load_state_dict(checkpoint.tensors, strict=True, assign=True)
         except RuntimeError as error:
@@ -218,9 +224,13 @@ class Elmo:
             format=checkpoint.format, source=checkpoint.source, card=checkpoint.card
         )
         return cls(
-            bilm, vocab=checkpoint.vocab, lexicon=checkpoint.lexicon, softmax=checkpoint.softmax,
-            mixes=checkpoint.mixes, info=info,
-        )  # fmt: skip
+            bilm,
+            vocab=checkpoint.vocab,
+            lexicon=checkpoint.lexicon,
+            softmax=checkpoint.softmax,
+            mixes=checkpoint.mixes,
+            info=info,
+        )
 
     @property
     def config(self) -> BiLMConfig:
@@ -234,7 +244,7 @@ class Elmo:
 
     @property
     def dim(self) -> int:
-        """Width of a vector: twice the projection, one half a direction."""
+        """Width of a vector: twice the projection, one half per direction."""
         return self.config.dim
 
     @property
@@ -243,8 +253,10 @@ class Elmo:
         return next(self.bilm.parameters()).device
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the network; returns self."""
+        """Move the network and the softmax; return self."""
         self.bilm.to(device)
+        if self.softmax is not None:
+            self.softmax.to(device)
         self.tokens.clear()
         return self
 
@@ -257,11 +269,11 @@ class Elmo:
         self.tokens.clear()
         self.bilm.clear_cache()
 
-    def converted(self, convert: Callable[[nn.Module], object]) -> "Elmo":
-        """Return this model moved or cast by a function of its network; itself stays as it is.
+    def converted(self, fn: Callable[[Tensor], Tensor]) -> "Elmo":
+        """Return this model moved or cast by a function of tensors; itself stays as it is.
 
         Args:
-            convert: such as `torch.nn.Module.half`; what it leaves alone is shared by the two.
+            fn: what torch.nn.Module._apply takes; a tensor that it leaves alone is shared.
 
         Returns:
             self, where it changes nothing.
@@ -269,15 +281,11 @@ class Elmo:
         # Parameters of the copy start as the same numbers in memory, not as copies of them.
         shared = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in self.bilm.parameters()}
         bilm = copy.deepcopy(self.bilm, dict[int, object](shared))
-        convert(bilm)
+        bilm._apply(fn)  # type: ignore[no-untyped-call]
         if _memory(bilm) == _memory(self.bilm):
             return self
-        elmo = Elmo(
-            bilm, vocab=self.vocab, lexicon=self.lexicon, softmax=self.softmax, mixes=self.mixes,
-            info=self.checkpoint_info, token_budget=self.token_budget,
-            cache_size=self.tokens.capacity,
-        )  # fmt: skip
-        elmo.tokens.use_as(self.tokens)
+        elmo = copy.copy(self)
+        elmo.bilm, elmo.tokens = bilm, self.tokens.over(bilm)
         return elmo
 
     def __repr__(self) -> str:
@@ -285,15 +293,18 @@ class Elmo:
         return f"Elmo(n_layers={self.n_layers}, dim={self.dim}, source={str(source)!r})"
 
     def embed(
-        self, sentences: Iterable[Sentence], layers: Layers = "average", *,
+        self,
+        sentences: Iterable[Sentence],
+        layers: Layers = "average",
+        *,
         token_budget: int | None = None,
-    ) -> list[Array]:  # fmt: skip
-        """Vectors for every token.
+    ) -> list[Array]:
+        """Return vectors for every token.
 
         Args:
             sentences: lists of tokens, or strings that are split on white space.
             layers: "average" of the layers; "all"; "top"; "token"; a layer's number, 0 the token
-                layer; one weight a layer: the sum of the layers so weighted (equation 1, the
+                layer; one weight per layer: the sum of the layers so weighted (equation 1, the
                 softmax and gamma being the caller's); or a learned mix, a `LayerMix`: "mix" is
                 the first of those that came with the model.
             token_budget: tokens computed together; None: the model's.
@@ -307,32 +318,56 @@ class Elmo:
         return list(self.embed_stream(sentences, layers, token_budget=token_budget))
 
     def embed_stream(
-        self, sentences: Iterable[Sentence], layers: Layers = "average", *,
+        self,
+        sentences: Iterable[Sentence],
+        layers: Layers = "average",
+        *,
         token_budget: int | None = None,
-    ) -> Iterator[Array]:  # fmt: skip
-        """`embed`, lazily: arrays in order, a few batches' worth of sentences in memory.
+    ) -> Iterator[Array]:
+        """Yield what `embed` returns, in order; a few batches' worth of sentences are in memory.
 
         Args, Raises: see `embed`; errors of arguments are raised at the call.
         """
-        tokens = tokenised(sentences)
-        combine = combination(layers, self.n_layers, self.mixes)
         budget = self.token_budget if token_budget is None else token_budget
         if budget < 1:
             raise InputError(f"token_budget must be at least 1, got {budget}")
-        return batching.in_order(tokens, lambda batch: self._embed_batch(batch, combine), budget)
+        layers = _checked_layers(layers, self.n_layers, self.mixes)
+        return self._embed(tokenised(sentences), layers, budget)
+
+    def _embed(
+        self, sentences: Iterator[list[str]], layers: Any, token_budget: int
+    ) -> Iterator[Array]:
+        for window, batches in batching.read_ahead(sentences, token_budget):
+            arrays: dict[int, Array] = {}
+            for positions in batches:
+                with torch.no_grad():
+                    all_layers, lengths = self.run([window[k] for k in positions])
+                    vectors = _combine(all_layers, layers).float().cpu().numpy()  # (..., N, dim)
+                stop = 0
+                for position, length in zip(positions, lengths, strict=True):
+                    start, stop = stop, stop + length
+                    # Without the boundary tokens. A copy, or an array that the caller keeps would
+                    # keep its whole batch in memory.
+                    arrays[position] = vectors[..., start + 1 : stop - 1, :].copy()
+            # Popped, so that what the caller drops is freed at once.
+            yield from (arrays.pop(position) for position in range(len(window)))
 
     def encode(
-        self, sentences: Iterable[Sentence], layers: Layers = "average", *,
+        self,
+        sentences: Iterable[Sentence],
+        layers: Layers = "average",
+        *,
         token_budget: int | None = None,
-    ) -> Array:  # fmt: skip
-        """One vector a sentence: the mean over its tokens; zeros for a sentence without tokens.
+    ) -> Array:
+        """Return one vector per sentence: the mean over its tokens; zeros where it has none.
 
         Args, Raises: see `embed`.
 
         Returns:
             float32 (n_sentences, dim), or (n_sentences, n_layers, dim) for "all".
         """
-        shape = (self.n_layers, self.dim) if are_all(layers) else (self.dim,)
+        apart = isinstance(layers, str) and layers == "all"
+        shape = (self.n_layers, self.dim) if apart else (self.dim,)
         means = [
             vectors.mean(axis=-2) if vectors.shape[-2] else np.zeros(shape, np.float32)
             for vectors in self.embed_stream(sentences, layers, token_budget=token_budget)
@@ -340,32 +375,79 @@ class Elmo:
         return np.stack(means) if means else np.zeros((0, *shape), np.float32)
 
     def surprisal(
-        self, sentences: Iterable[Sentence], *, ends: bool = False, context: Context = "fresh"
-    ) -> list[Surprisal]:
-        """How every token was predicted from either side; see `NextWords.surprisal`.
+        self, sentences: Iterable[Sentence], *, ends: bool = False, context: "Context" = "fresh"
+    ) -> list["Surprisal"]:
+        """Return how every token was predicted from either side; see `LanguageModel.surprisal`.
 
         Raises:
             InputError: as there, or the model has no softmax.
         """
-        return list(NextWords(self).surprisal(sentences, ends=ends, context=context))
+        from relmo.elmo.language_model import LanguageModel
 
-    def substitutes(self, sentences: Iterable[Sentence], n: int = 10) -> list[Substitutes]:
-        """The likeliest words in the place of the one in brackets; see `NextWords.substitutes`.
+        return list(LanguageModel(self).surprisal(sentences, ends=ends, context=context))
+
+    def substitutes(self, sentences: Iterable[Sentence], n: int = 10) -> list["Substitutes"]:
+        """Return the likeliest words in the position of the one in brackets.
+
+        Args: see `LanguageModel.substitutes`.
 
         Raises:
             InputError: as there, or the model has no softmax.
         """
-        return list(NextWords(self).substitutes(sentences, n))
+        from relmo.elmo.language_model import LanguageModel
+
+        return list(LanguageModel(self).substitutes(sentences, n))
+
+    def save_token_vectors(
+        self, path: str | os.PathLike[str], words: Sequence[str] | Vocabulary
+    ) -> None:
+        """Write the vectors of words to an HDF5 file, in their order; see `load_token_vectors`.
+
+        Args:
+            path: the file, written whole or not at all.
+            words: such as a vocabulary with `<S>` and `</S>` in it.
+
+        Raises:
+            InputError: there are no words, or the file cannot be written.
+        """
+        if isinstance(words, str) or not len(words):
+            raise InputError(f"{os.fspath(path)}: expected a list of words, got {words!r:.60}")
+        listed = words.words if isinstance(words, Vocabulary) else words
+        starts = range(0, len(listed), _WORDS_TOGETHER)
+        pieces = (self.token_vectors(listed[start : start + _WORDS_TOGETHER]) for start in starts)
+        token_files.write(path, pieces, (len(listed), self.config.projection_dim))
+
+    def load_token_vectors(
+        self,
+        path: str | os.PathLike[str],
+        vocab: Vocabulary | str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Take the vectors of some words from a file, such as elmo_token_embeddings.hdf5.
+
+        They stay as they are, whatever becomes of the encoder; other words are encoded. A model
+        that is being trained encodes them all.
+
+        Args:
+            path: an HDF5 file as `save_token_vectors` writes it.
+            vocab: its words, or a file of them; None: vocab.txt or vocab.txt.gz beside it.
+
+        Raises:
+            InputError: a file is not there.
+            FormatError: it is damaged, or not of these words and this model's width.
+        """
+        words = token_files.read_vocab(vocab, path)
+        rows = token_files.read(path, words, self.config.projection_dim).float()
+        self._token_vectors = words, rows
 
     def checkpoint(self) -> Checkpoint:
-        """The model as the formats write it."""
+        """Return the model as the formats write it."""
         info = self.checkpoint_info
         return Checkpoint(
             config=self.config,
             tensors={name: t.detach().cpu() for name, t in self.bilm.state_dict().items()},
             vocab=self.vocab,
             lexicon=self.lexicon,
-            softmax=self.softmax,
+            softmax=None if self.softmax is None else stored(self.softmax),
             mixes=self.mixes,
             card=info.card if info else None,
             format=info.format if info else "relmo",
@@ -396,46 +478,83 @@ class Elmo:
             raise InputError(f"format: expected one of {', '.join(writers)}, got {format!r}")
         writers[format](self.checkpoint(), Path(folder), overwrite=overwrite)
 
-    def _embed_batch(self, batch: list[list[str]], combine: Combine) -> Iterator[Array]:
-        """Arrays (..., tokens, dim) of sentences of falling length."""
-        with torch.no_grad(), without_autocast(self.device):
-            layers, lengths = self.run(batch)
-            combined = combine(layers).float().cpu().numpy()  # (..., N, dim)
-        stop = 0
-        for length in lengths:
-            start, stop = stop, stop + int(length)
-            # A copy without the marks, so that one sentence kept does not keep its whole batch.
-            yield combined[..., start + 1 : stop - 1, :].copy()
-
     def run(self, batch: Sequence[Sequence[str]]) -> tuple[tuple[Tensor, ...], list[int]]:
-        """The layers of a batch, the sentence marks included.
+        """Return the layers of a batch, boundary tokens included.
 
         Args:
-            batch: sentences of falling length.
+            batch: sentences of decreasing length.
 
         Returns:
             n_layers tensors (N, dim), sentence after sentence, and each sentence's tokens with
-            its two marks. There is a graph where the network's parameters require gradients;
-            without one autocast is not heeded.
+            its two boundary tokens. There is a graph where the network's parameters require
+            gradients; without one autocast is not heeded.
 
         Raises:
             ConfigError: the weights are of a type in which the network cannot compute.
         """
-        flat: list[str] = []
-        for sentence in batch:
-            self.tokens.tell_of_marks(sentence)
-            flat += [self.tokens.reader.begin, *sentence, self.tokens.reader.end]
+        begin, end = self.tokens.reader.begin, self.tokens.reader.end
+        flat = [token for sentence in batch for token in (begin, *sentence, end)]
+        self._warn_about_boundary_tokens(batch)
         lengths = [len(sentence) + 2 for sentence in batch]
-        index = packed_index(packing.pack_rows(lengths, whole_rows), self.device)
-        if torch.is_grad_enabled() and any(p.requires_grad for p in self.bilm.parameters()):
-            places: dict[str, int] = {}
-            rows = [places.setdefault(token, len(places)) for token in flat]
-            encoded = self.tokens.encode(list(places))
-            return self.bilm(encoded[torch.tensor(rows, device=self.device)], index).layers, lengths
-        with torch.no_grad(), without_autocast(self.device):
-            return self.bilm(self.tokens.vectors(flat), index).layers, lengths
+        packing = pack_rows(lengths, padded_rows, device=self.device)
+        trains = any(p.requires_grad for p in self.bilm.parameters())
+        with exact(self.device, trains=trains):
+            if trains and torch.is_grad_enabled():
+                self._warn_about_words(flat)
+                tokens = self.tokens.vectors(flat, trains=True)
+            else:
+                tokens = self.token_vectors(flat)
+            return self.bilm(tokens, packing).layers, lengths  # the token layer first
+
+    def token_vectors(self, tokens: Sequence[str]) -> Tensor:
+        """Return token vectors (n_tokens, projection_dim) in the weights' type, without a graph.
+
+        Those of a file that `load_token_vectors` has read, else of the token encoder.
+
+        Raises:
+            ConfigError: the weights are of a type in which the network cannot compute.
+        """
+        if self._token_vectors is None:
+            self._warn_about_words(tokens)
+            return self.tokens.vectors(tokens)
+        vocab, rows = self._token_vectors
+        others = [token for token in tokens if token not in vocab]
+        self._warn_about_words(others)
+        encoded = self.tokens.vectors(others)
+        is_read = torch.tensor([token in vocab for token in tokens], dtype=torch.bool)
+        is_read = is_read.to(encoded.device)
+        ids = vocab.ids([token for token in tokens if token in vocab])
+        vectors = encoded.new_empty(len(tokens), encoded.shape[1])
+        # Only these rows are moved and cast: what was read from the file stays as it was read.
+        vectors[is_read] = rows[torch.from_numpy(ids)].to(encoded)
+        vectors[~is_read] = encoded
+        return vectors
+
+    def _warn_about_words(self, tokens: Sequence[str]) -> None:
+        """Warn once of words that are cut off, and once of words that have no vector."""
+        reader, tokens = self.tokens.reader, list(dict.fromkeys(tokens))
+        if reader.limit is not None and "truncated" not in self._warned:
+            word = next((token for token in tokens if reader.is_truncated(token)), None)
+            if word is not None:
+                message = "tokens longer than %s are cut to them, e.g. %.60r"
+                self._warn("truncated", message, reader.limit, word)
+        if "unknown" not in self._warned:
+            word = next((token for token in tokens if not reader.is_known(token)), None)
+            if word is not None:
+                message = "words that are not in the vocabulary have zero vectors, e.g. %r"
+                self._warn("unknown", message, word)
+
+    def _warn_about_boundary_tokens(self, batch: Sequence[Sequence[str]]) -> None:
+        """Warn once of a sentence with a literal `<S>` or `</S>`, which the model reads as one."""
+        for token in (self.tokens.reader.begin, self.tokens.reader.end):
+            if "boundary" not in self._warned and any(token in sentence for sentence in batch):
+                self._warn("boundary", "the token %r is read as a boundary token", token)
+
+    def _warn(self, kind: str, message: str, *arguments: object) -> None:
+        self._warned.add(kind)
+        _logger.warning(message + " (said once)", *arguments)
 
 
 def _memory(module: nn.Module) -> list[tuple[int, torch.dtype, torch.device]]:
-    """Where each parameter lies, and as what."""
+    """Return where each parameter lies, and as what."""
     return [(p.data_ptr(), p.dtype, p.device) for p in module.parameters()]

@@ -1,43 +1,40 @@
-"""Words to token vectors: each distinct word is encoded once and kept while it is in use."""
+"""Words to token vectors: each distinct word is encoded once and remembered while in use."""
 
-import logging
-import os
+import copy
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig
-from relmo.errors import ConfigError, InputError
-from relmo.formats import token_embeddings
+from relmo.errors import ConfigError
 from relmo.nn.bilm import BiLM
-from relmo.nn.precision import check_dtype, matmul_precision, without_autocast
+from relmo.nn.precision import exact
 from relmo.nn.weight_cache import weights_version
 from relmo.text.chars import CharSpace
 from relmo.text.lexicon import Lexicon, LexiconReader
 from relmo.text.vocab import TokenReader, Vocabulary, VocabularyReader
 
-__all__ = ["TokenTable"]
-
-_logger = logging.getLogger(__name__)
+__all__ = ["TokenCache", "checked_capacity"]
 
 _ENCODED_TOGETHER = 4096  # words; bounds the memory of a call with many new words
 
 
-class TokenTable:
-    """The token encoder of a biLM with a bounded cache in front, the least recently used out first.
+class TokenCache:
+    """The token encoder of a biLM behind a bounded cache, the least recently used word out first.
 
     A token's vector does not depend on its sentence, so a cache changes no number. Any number of
     threads may ask at once. They wait for each other while rows are looked up and copied, not while
-    words are encoded: two that meet the same new word both encode it. A copied or pickled table is
-    empty.
+    words are encoded: two that meet the same new word both encode it. A copied or pickled cache
+    is empty.
 
     Args:
         bilm: the model; when its token encoder's weights change, the cache empties itself.
         vocab: the words of a word-input model, else not used.
-        capacity: words kept, each projection_dim numbers of the weights' type.
+        capacity: words remembered, each projection_dim numbers of the weights' type.
         lexicon: the words and characters of a model that has such, else not used.
     """
 
@@ -47,13 +44,11 @@ class TokenTable:
         self.reader = _reader(bilm.config, vocab, lexicon)
         self._encoder = bilm.token_encoder
         self._dim = bilm.config.projection_dim
-        self._capacity = _checked_capacity(capacity)
+        self._capacity = checked_capacity(capacity, "capacity")
         self._lock = threading.Lock()  # for the three that follow, which belong together
         self._slots: dict[str, int] = {}  # of each word its row, in order of last use
         self._rows = torch.empty(0, self._dim)
         self._version: tuple[object, ...] = ()  # of the weights and the precision of the rows
-        self._said: set[str] = set()
-        self._fixed: tuple[Vocabulary, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -73,13 +68,13 @@ class TokenTable:
 
     @property
     def capacity(self) -> int:
-        """Words kept; when it is set the table forgets those that it has."""
+        """Number of words that fit; when it is set the cache forgets those that it has."""
         return self._capacity
 
     @capacity.setter
     def capacity(self, capacity: int) -> None:
         with self._lock:
-            self._capacity = _checked_capacity(capacity)
+            self._capacity = checked_capacity(capacity, "capacity")
             self._clear()
 
     def clear(self) -> None:
@@ -87,80 +82,29 @@ class TokenTable:
         with self._lock:
             self._clear()
 
-    def vectors(self, tokens: Sequence[str]) -> Tensor:
-        """Return token vectors (n_tokens, projection_dim) in the weights' type, without a graph.
+    def vectors(self, tokens: Sequence[str], *, trains: bool = False) -> Tensor:
+        """Return token vectors (n_tokens, projection_dim) in the weights' type.
+
+        Args:
+            tokens: a word any number of times.
+            trains: whether to encode every word anew, with a graph where gradients are enabled.
 
         Raises:
             ConfigError: the weights are of a type in which the network cannot compute.
         """
-        places: dict[str, int] = {}
-        index = [places.setdefault(token, len(places)) for token in tokens]
-        words = list(places)
-        weight = next(self._encoder.parameters())
-        check_dtype(weight.dtype)
-        with torch.no_grad(), without_autocast(weight.device):
-            found = self._lookup(words) if self._fixed is None else self._fixed_or_lookup(words)
-            return found[torch.tensor(index, dtype=torch.int64, device=found.device)]
+        index: dict[str, int] = {}
+        rows = [index.setdefault(token, len(index)) for token in tokens]
+        vectors = self.encode(list(index)) if trains else self._lookup(list(index))
+        return vectors[_index(rows, vectors.device)]
 
-    def use(
-        self,
-        path: str | os.PathLike[str],
-        vocab: Vocabulary | str | os.PathLike[str] | None = None,
-    ) -> None:
-        """Take the vectors of some words from a file, such as elmo_token_embeddings.hdf5.
-
-        They stay as they are, whatever becomes of the encoder; other words are encoded. A model
-        that is being trained encodes them all.
-
-        Args:
-            path: an HDF5 file as `save` writes it.
-            vocab: its words, or a file of them; None: vocab.txt or vocab.txt.gz beside it.
-
-        Raises:
-            InputError: a file is not there.
-            FormatError: it is damaged, or not of these words and this model's width.
-        """
-        words = token_embeddings.read_vocab(vocab, path)
-        self._fixed = words, token_embeddings.read(path, words, self._dim).float()
-
-    def use_as(self, other: "TokenTable") -> None:
-        """Take the vectors of the words that another table has from a file, if it has."""
-        self._fixed = other._fixed
-
-    def save(self, path: str | os.PathLike[str], words: Sequence[str] | Vocabulary) -> None:
-        """Write the vectors of words to an HDF5 file, in their order; see `use`.
-
-        Args:
-            path: the file, written whole or not at all.
-            words: such as a vocabulary with `<S>` and `</S>` in it.
-
-        Raises:
-            InputError: there are no words, or the file cannot be written.
-        """
-        if isinstance(words, str) or not len(words):
-            raise InputError(f"{os.fspath(path)}: expected a list of words, got {words!r:.60}")
-        listed = words.words if isinstance(words, Vocabulary) else words
-        starts = range(0, len(listed), _ENCODED_TOGETHER)
-        pieces = (self.vectors(listed[start : start + _ENCODED_TOGETHER]) for start in starts)
-        token_embeddings.write(path, pieces, (len(listed), self._dim))
-
-    def _fixed_or_lookup(self, words: list[str]) -> Tensor:
-        assert self._fixed is not None
-        vocab, rows = self._fixed
-        weight = next(self._encoder.parameters())
-        is_fixed = torch.tensor([word in vocab for word in words], dtype=torch.bool)
-        is_fixed = is_fixed.to(weight.device)
-        found = weight.new_empty(len(words), self._dim)
-        ids = vocab.ids([word for word in words if word in vocab])
-        # Only these rows are moved and cast: what was read from the file stays as it was read.
-        found[is_fixed] = rows[torch.from_numpy(ids)].to(weight)
-        others = [word for word in words if word not in vocab]
-        if others:
-            found[~is_fixed] = self._lookup(others)
-        return found
+    def over(self, bilm: BiLM) -> Self:
+        """Return an empty cache of the same capacity over a converted network."""
+        cache = copy.copy(self)
+        cache._encoder = bilm.token_encoder
+        return cache
 
     def encode(self, words: Sequence[str]) -> Tensor:
-        """Vectors (n_words, projection_dim) straight from the encoder, with a graph if it trains.
+        """Return the encoder's vectors (n_words, projection_dim), with a graph if it trains.
 
         A word of a word-input model that is not in its vocabulary has the vector of `<UNK>`, or
         zeros where the vocabulary has none (as in the original, where its id is the padding's).
@@ -169,9 +113,7 @@ class TokenTable:
             ConfigError: the weights are of a type in which the network cannot compute.
         """
         weight = next(self._encoder.parameters())
-        check_dtype(weight.dtype)
         device = weight.device
-        self._tell(words)
         inputs = [
             None if ids is None else torch.from_numpy(ids).to(device, torch.int64)
             for ids in self.reader.inputs(words)
@@ -180,48 +122,49 @@ class TokenTable:
         known = [self.reader.is_known(word) for word in words]
         if all(known):
             return vectors
-        self._say("unknown", "words that are not in the vocabulary have zero vectors, e.g. %r",
-                  words[known.index(False)])  # fmt: skip
         return vectors * torch.tensor(known, device=device)[:, None]
 
     def _lookup(self, words: list[str]) -> Tensor:
+        """Return the vectors of distinct words, (n_words, projection_dim)."""
         keys = [self.reader.key(word) for word in words]
-        self._tell(words)  # those too whose key is known: it may be that of a shorter word
-        version = (*weights_version(self._encoder.parameters()), *matmul_precision())
+        version = weights_version(self._encoder.parameters())
         with self._lock:
             if version != self._version:
                 self._clear()
                 self._version = version
             slots = [self._slots.get(key, -1) for key in keys]
-            hits = [place for place, slot in enumerate(slots) if slot >= 0]
-            for place in hits:
-                self._slots[keys[place]] = self._slots.pop(keys[place])  # now the last used
+            hits = [position for position, slot in enumerate(slots) if slot >= 0]
+            for position in hits:
+                self._slots[keys[position]] = self._slots.pop(keys[position])  # now the last used
             # Copied before the lock is given back, and another thread may reuse a row.
-            known = self._rows[_index([slots[place] for place in hits], self._rows.device)]
+            cached = self._rows[_index([slots[k] for k in hits], self._rows.device)]
         if len(hits) == len(words):
-            return known
-        missing = [place for place, slot in enumerate(slots) if slot < 0]
-        pieces = [
-            self.encode([words[place] for place in missing[start : start + _ENCODED_TOGETHER]])
-            for start in range(0, len(missing), _ENCODED_TOGETHER)
-        ]
-        new = torch.cat(pieces)  # (missing, projection_dim)
-        found = new.new_empty(len(words), self._dim)
-        found[_index(missing, new.device)] = new
+            return cached
+        misses = [position for position, slot in enumerate(slots) if slot < 0]
+        # Not under the lock: two threads that meet the same new word both encode it.
+        with exact(cached.device):
+            pieces = [
+                self.encode([words[k] for k in misses[start : start + _ENCODED_TOGETHER]])
+                for start in range(0, len(misses), _ENCODED_TOGETHER)
+            ]
+            new = torch.cat(pieces)  # (misses, projection_dim)
+        vectors = new.new_empty(len(words), self._dim)
+        vectors[_index(misses, new.device)] = new
         if hits:
-            found[_index(hits, new.device)] = known
+            vectors[_index(hits, new.device)] = cached
         with self._lock:
             if version == self._version:  # else they are of other weights than the rows
-                self._keep([keys[place] for place in missing], new)
-        return found
+                self._store([keys[position] for position in misses], new)
+        return vectors
 
-    def _keep(self, keys: list[str], vectors: Tensor) -> None:
+    def _store(self, keys: list[str], vectors: Tensor) -> None:
         """Put vectors into rows, the lock being held."""
         if self._capacity == 0:
             return
         if not len(self._rows):
             with torch.inference_mode(False):  # made in that mode, they could not be written later
                 self._rows = vectors.new_empty(self._capacity, self._dim)
+        # Of more new words than fit the last ones stay.
         keys, vectors = keys[-self._capacity :], vectors[-self._capacity :]
         slots = []
         for key in keys:
@@ -240,32 +183,16 @@ class TokenTable:
         self._slots = {}
         self._rows = next(self._encoder.parameters()).new_empty(0, self._dim)
 
-    def _tell(self, words: Sequence[str]) -> None:
-        if self.reader.limit is None or "truncated" in self._said:
-            return
-        for word in words:
-            if self.reader.is_truncated(word):
-                self._say("truncated", "tokens longer than %s are cut to them, e.g. %.60r",
-                          self.reader.limit, word)  # fmt: skip
-                return
 
-    def tell_of_marks(self, sentence: Sequence[str]) -> None:
-        """Say once that a sentence holds a literal sentence mark, which the model reads as one."""
-        if "mark" not in self._said:
-            for mark in (self.reader.begin, self.reader.end):
-                if mark in sentence:
-                    self._say("mark", "the token %r is read as the sentence mark", mark)
+def checked_capacity(capacity: object, name: str) -> int:
+    """Return the number of words that a cache may hold.
 
-    def _say(self, kind: str, message: str, *arguments: object) -> None:
-        if kind not in self._said:
-            self._said.add(kind)
-            _logger.warning(message + " (said once)", *arguments)
-
-
-def _checked_capacity(capacity: int) -> int:
-    if capacity < 0:
-        raise ConfigError(f"cache_size must be at least 0 words, got {capacity}")
-    return capacity
+    Raises:
+        ConfigError: it is not an integer of at least 0; the message calls it by `name`.
+    """
+    if isinstance(capacity, int | np.integer) and not isinstance(capacity, bool) and capacity >= 0:
+        return int(capacity)
+    raise ConfigError(f"{name}: expected an integer of at least 0 (words), got {capacity!r}")
 
 
 def _index(rows: list[int], device: torch.device) -> Tensor:
@@ -273,7 +200,7 @@ def _index(rows: list[int], device: torch.device) -> Tensor:
 
 
 def _reader(config: BiLMConfig, vocab: Vocabulary | None, lexicon: Lexicon | None) -> TokenReader:
-    """What reads the tokens of such a model."""
+    """Return what reads the tokens of such a model."""
     if config.char_cnn is not None:
         return CharSpace(config.char_cnn.max_characters_per_token)
     if config.lexicon is not None:

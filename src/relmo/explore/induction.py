@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relmo.elmo.language_model import NextWords, bracketed
+from relmo.elmo.language_model import LanguageModel, bracketed
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError, MissingExtraError
 from relmo.explore.sense_map import SenseMap, Use, inflections, of_vectors, silhouette, vectors_of
@@ -223,7 +223,7 @@ def _substitutes(elmo: Elmo, uses: Sequence[Use]) -> Iterator[dict[str, float]]:
         ]
         for use in uses
     )
-    for found in NextWords(elmo).substitutes(asked, _N_SUBSTITUTES):
+    for found in LanguageModel(elmo).substitutes(asked, _N_SUBSTITUTES):
         yield dict(zip(found.words, np.exp(found.log_probabilities).tolist(), strict=True))
 
 

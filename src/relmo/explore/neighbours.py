@@ -150,7 +150,7 @@ def nearest_words(
 def token_vectors(elmo: Elmo, words: Sequence[str]) -> Array:
     """The vectors that the token layer has for words, (words, projection_dim)."""
     starts = range(0, len(words), _TOKENS_AT_ONCE)
-    parts = [elmo.tokens.vectors(words[at : at + _TOKENS_AT_ONCE]).cpu().numpy() for at in starts]
+    parts = [elmo.token_vectors(words[at : at + _TOKENS_AT_ONCE]).cpu().numpy() for at in starts]
     return np.concatenate(parts)
 
 

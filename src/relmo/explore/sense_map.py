@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from relmo.errors import InputError
+from relmo.errors import InputError, MissingExtraError
 
 __all__ = [
     "LayerMap",
@@ -210,70 +210,61 @@ def of_vectors(word: str, uses: Sequence[Use], layers: Sequence[Array]) -> Sense
 
 
 def principal_plane(vectors: Array) -> tuple[Array, float]:
-    """The first two principal components, and the share of the variance that they keep.
+    """Return the first two principal components, and the fraction of the variance in them.
 
-    A component's sign is free; the one is taken in which its largest loading is positive, so that
-    a picture does not depend on the linear algebra library.
-
-    Args:
-        vectors: (n, dim), n at least 1.
-
-    Returns:
-        (n, 2) centred coordinates (0 in a dimension that is not there), and the share: 1.0 where
-        all vectors are the same.
-    """
-    vectors = vectors.astype(np.float64)
-    centred = vectors - vectors.mean(axis=0)
-    points = np.zeros((len(vectors), 2))
-    if np.abs(centred).max() <= _SAME * np.abs(vectors).max():
-        return points, 1.0
-    left, scales, axes = np.linalg.svd(centred, full_matrices=False)
-    n_kept = min(2, len(scales))
-    loadings = axes[:n_kept]
-    largest = np.abs(loadings).argmax(axis=1)
-    signs = np.sign(loadings[np.arange(n_kept), largest])
-    points[:, :n_kept] = left[:, :n_kept] * scales[:n_kept] * signs
-    return points, float((scales[:n_kept] ** 2).sum() / (scales**2).sum())
-
-
-def silhouette(vectors: Array, labels: Sequence[str | None]) -> float | None:
-    """Mean silhouette of the labelled vectors under cosine distance, from -1 to 1.
-
-    Rousseeuw 1987, "Silhouettes: a graphical aid to the interpretation and validation of cluster
-    analysis": for one vector, a is its mean distance to the others of its label, b the smallest
-    mean distance to those of another label, and its silhouette (b - a) / max(a, b); 0 for a label
-    with one vector, and where a = b = 0. Computed from the whole vectors, not from the picture.
+    A component's sign is free; scikit-learn takes the one in which its largest loading is positive,
+    so that the same vectors always give the same picture.
 
     Args:
         vectors: (n, dim).
-        labels: n labels; vectors labelled None are left out.
+
+    Returns:
+        Points (n, 2), zero where there is no second component, and the fraction: 1.0 where all
+        vectors are the same.
+
+    Raises:
+        MissingExtraError: no scikit-learn.
+    """
+    try:
+        from sklearn.decomposition import PCA
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "plot") from error
+    vectors = vectors.astype(np.float64)
+    points = np.zeros((len(vectors), 2))
+    if np.abs(vectors - vectors.mean(axis=0)).max() <= _SAME * np.abs(vectors).max():
+        return points, 1.0
+    pca = PCA(min(2, *vectors.shape), svd_solver="full")
+    points[:, : pca.n_components] = pca.fit_transform(vectors)
+    return points, float(pca.explained_variance_ratio_.sum())
+
+
+def silhouette(vectors: Array, labels: Sequence[str | None]) -> float | None:
+    """Return the mean silhouette of the labeled vectors under cosine distance, from -1 to 1.
+
+    Rousseeuw 1987, "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis". Computed from the whole vectors, not from the picture.
+
+    Args:
+        vectors: (n, dim).
+        labels: n labels; vectors labeled None are left out.
 
     Returns:
         The mean, or None where there are not two labels, one of them at least twice.
+
+    Raises:
+        MissingExtraError: no scikit-learn.
     """
+    try:
+        from sklearn.metrics import silhouette_score
+        from sklearn.metrics.pairwise import cosine_distances
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "plot") from error
     known = [(row, label) for row, label in enumerate(labels) if label is not None]
-    names = sorted({label for _, label in known})
-    if len(names) < 2 or len(known) == len(names):
+    if not 2 <= len({label for _, label in known}) < len(known):
         return None
-    chosen = vectors[[row for row, _ in known]].astype(np.float64)
-    norms = np.linalg.norm(chosen, axis=1, keepdims=True)
-    unit = chosen / np.where(norms > 0, norms, 1.0)
-    distances = np.clip(1.0 - unit @ unit.T, 0.0, 2.0)  # (n, n), n labelled vectors
-    distances[distances < _SAME] = 0.0
-    np.fill_diagonal(distances, 0.0)
-    members = np.array([[label == name for _, label in known] for name in names])  # (labels, n)
-    own = members.argmax(axis=0)
-    sizes = members.sum(axis=1)  # (labels,)
-    sums = distances @ members.T  # (n, labels)
-    here = np.arange(len(known))
-    a = sums[here, own] / np.maximum(sizes[own] - 1, 1)
-    means = sums / sizes
-    means[here, own] = np.inf
-    b = means.min(axis=1)
-    larger = np.maximum(a, b)
-    counts = (sizes[own] > 1) & (larger > 0)
-    values = np.where(counts, (b - a) / np.where(larger > 0, larger, 1.0), 0.0)
-    return float(values.mean())
+    distances = cosine_distances(vectors[[row for row, _ in known]].astype(np.float64))
+    distances[distances < _SAME] = 0.0  # else rounding would part identical vectors
+    return float(silhouette_score(distances, [label for _, label in known], metric="precomputed"))
 
 
 def _paired(

@@ -3,22 +3,17 @@
 `where` begins each message: the format and the file, as in "bilm_hdf5: weights.hdf5".
 """
 
-import json
 import math
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from relmo._files import open_regular
 from relmo.config import BiLMConfig, LayerMix, tail_width
-from relmo.errors import ConfigError, FormatError, InputError
+from relmo.errors import ConfigError, FormatError
 from relmo.formats._bilm_table import Row
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
 from relmo.text.lexicon import Lexicon
@@ -31,16 +26,12 @@ __all__ = [
     "check_lexicon",
     "check_mixes",
     "check_names",
-    "check_readable",
     "check_rows",
     "check_shapes",
     "check_tensor_shapes",
     "check_vocab",
     "kept",
     "located",
-    "read_json",
-    "read_vocab",
-    "readable",
     "softmax_shapes",
 ]
 
@@ -48,7 +39,6 @@ STORED_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Types that a stored tensor may have; in memory those of half precision become float32."""
 _NAMED = 8
 """Names written out in one message."""
-_MAX_JSON_BYTES = 2**24
 
 
 def check_names(expected: Iterable[str], found: Collection[str], where: str, asked_by: str) -> None:
@@ -282,54 +272,3 @@ def located(where: str) -> Iterator[None]:
         raise ConfigError(
             message if message.startswith(where) else f"{where}: {message}"
         ) from error
-
-
-@contextmanager
-def readable(where: str) -> Iterator[None]:
-    """An error of the system in the block is an InputError that says where."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
-
-
-def check_readable(path: Path, where: str) -> None:
-    """A regular file is there and may be read, else InputError.
-
-    Libraries say less, or something else, and wait for ever at a named pipe.
-    """
-    with readable(where):
-        open_regular(path).close()
-
-
-def read_vocab(path: str | os.PathLike[str]) -> Vocabulary:
-    """Read the vocabulary of a model, which unlike a text does not come through a pipe.
-
-    Raises:
-        InputError: there is no such file, it is not a regular one, or not UTF-8.
-        FormatError: a word comes twice.
-    """
-    check_readable(Path(path), os.fspath(path))
-    return Vocabulary.read(path)
-
-
-def read_json(path: Path, where: str, most_bytes: int = _MAX_JSON_BYTES) -> dict[str, Any]:
-    """The object that a JSON file of at most so many bytes holds.
-
-    Raises:
-        InputError: there is no such file, or it cannot be opened.
-        FormatError: it is not UTF-8, not JSON or not an object.
-    """
-    with readable(where), open_regular(path) as file:
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise FormatError(f"{where}: expected a JSON object, got more than {most_bytes} bytes")
-    try:
-        value = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{where}: is not UTF-8 at byte {error.start}") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where}: is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise FormatError(f"{where}: expected a JSON object, got {type(value).__name__}")
-    return value

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relmo._files import open_regular
+from relmo._files import check_regular, open_regular, read_regular, readable
 from relmo.config import BiLMConfig
 from relmo.errors import FormatError
 from relmo.formats import _checks
@@ -59,7 +59,7 @@ Span = tuple[int, int]  # of bytes: first, last + 1
 
 def is_table(path: Path) -> bool:
     """Whether a file ends as a table does."""
-    with _checks.readable(f"'{path}'"), open_regular(path) as file:
+    with readable(f"'{path}'"), open_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - len(MAGIC)))
         return file.read(len(MAGIC)) == MAGIC
@@ -72,10 +72,7 @@ def read_table(path: Path, where: str) -> dict[bytes, bytes]:
         InputError: the file cannot be opened.
         FormatError: it is truncated, damaged, compressed, or no table.
     """
-    with _checks.readable(where), open_regular(path) as file:
-        data = file.read(_MAX_FILE_BYTES + 1)
-    if len(data) > _MAX_FILE_BYTES:
-        raise FormatError(f"{where}: expected an index, got more than {_MAX_FILE_BYTES} bytes")
+    data = read_regular(path, _MAX_FILE_BYTES, where)
     if len(data) < _FOOTER or not data.endswith(MAGIC):
         raise FormatError(
             f"{where}: does not end as an index of TensorFlow's does (truncated, or another kind "
@@ -285,7 +282,7 @@ class Bundle:
             return list(torch.split(tensor, list(counts)))
         shapes = [(count, *variable.shape[1:]) for count in counts]
         path = self._shard(variable.shard)
-        with _checks.readable(self.where), open_regular(path) as file:
+        with readable(self.where), open_regular(path) as file:
             where = f"{self.where}: {path.name}"
             read = scattering(file.fileno(), variable.offset, order, name, where)
             return filled(shapes, numpy_dtype, read, len(order), name, self.where)
@@ -310,7 +307,7 @@ class Bundle:
     def _read_whole(self, name: str, variable: Variable, dtype: torch.dtype) -> Tensor:
         path = self._shard(variable.shard)
         tensor = torch.empty(math.prod(variable.shape), dtype=dtype)
-        with _checks.readable(self.where), open_regular(path) as file:
+        with readable(self.where), open_regular(path) as file:
             file.seek(variable.offset)
             n_read = file.readinto(tensor.view(torch.uint8).numpy().data)
         if n_read != variable.size:
@@ -384,8 +381,9 @@ class Bundle:
         for name, variable in self.variables.items():
             path = self._shard(variable.shard)
             if variable.shard not in sizes:
-                if not path.is_file():
+                if not path.exists():
                     raise FormatError(f"{self.where}: expected {path.name} beside it, found none")
+                check_regular(path, f"{self.where}: {path.name}")
                 sizes[variable.shard] = path.stat().st_size
             stop, size = variable.offset + variable.size, sizes[variable.shard]
             claimed[variable.shard] = claimed.get(variable.shard, 0) + variable.size

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relmo._files import open_regular
+from relmo._files import check_regular, open_regular
 from relmo.errors import FormatError
 from relmo.formats import _checks
 from relmo.formats._unpack import open_zip
@@ -52,7 +52,7 @@ def load_tensors(path: Path, where: str) -> dict[str, Tensor]:
         FormatError: it is truncated or damaged, or holds anything but tensors by name.
         InputError: it cannot be opened.
     """
-    _checks.check_readable(path, where)
+    check_regular(path, where)
     n_bytes = _stored_bytes(path, where)
     found = _loaded(path, where)
     if not isinstance(found, dict):

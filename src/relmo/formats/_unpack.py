@@ -14,7 +14,6 @@ import shutil
 import stat
 import struct
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -119,8 +118,8 @@ class _Sink:
         free = shutil.disk_usage(self.folder).free
         if n_bytes > free - SPARE_BYTES:
             raise InputError(
-                f"{self.where}: unpacks to {n_bytes} bytes, and '{tempfile.gettempdir()}' has "
-                f"{free} left; make room or set TMPDIR to a folder that has more"
+                f"{self.where}: unpacks to {n_bytes} bytes, and '{self.folder.parent}' has {free} "
+                "left; make room or set TMPDIR to a folder that has more"
             )
 
     def _check(self, n_bytes: int) -> None:
@@ -293,7 +292,10 @@ class _TarSource:
         data = self._read(size)
         if self._in_header and _DIGITS.search(data):
             # `tarfile` looks through them once for each of them (CVE-2024-6232, seen in 3.11.7)
-            raise FormatError(f"{self._where}: a header at byte {self._position} is all digits")
+            raise FormatError(
+                f"{self._where}: a header at byte {self._position} has 256 digits in a row, "
+                "expected a file name of at most 255 bytes"
+            )
         self._position += len(data)
         return data
 

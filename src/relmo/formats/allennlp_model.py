@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
+from relmo._files import lacks, read_json
 from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
 from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
@@ -57,6 +58,9 @@ def _weights(path: Path) -> Path:
             raise FormatError("it has no *.th")
         if len(names) > 1:
             raise FormatError(f"it has {len(names)} files *.th ({', '.join(names)}); give one")
+        reason = lacks(path, names[0])
+        if reason is not None:
+            raise FormatError(reason)
         path = path / names[0]
     if not is_torch_file(path):
         raise FormatError(f"{path.name} is no PyTorch file")
@@ -166,11 +170,12 @@ def _options(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     paths = archived or ([beside] if beside.exists() else [])
     if not paths:
         return None
-    first = _checks.read_json(paths[0], f"{NAME}: {paths[0]}")
+    first = read_json(paths[0], f"{NAME}: {paths[0]}")
     for path in paths[1:]:
-        if _checks.read_json(path, f"{NAME}: {path}") != first:
+        if read_json(path, f"{NAME}: {path}") != first:
             raise FormatError(
-                f"{NAME}: '{folder / 'fta'}': options that differ: {paths[0].name}, {path.name}"
+                f"{NAME}: '{folder / 'fta'}': {paths[0].name} and {path.name} hold different "
+                "options, expected those of one model; leave the file of the ELMo to be read alone"
             )
     return paths[0], first
 

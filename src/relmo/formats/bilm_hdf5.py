@@ -19,14 +19,14 @@ from typing import Any
 import h5py
 from torch import Tensor
 
-from relmo._files import model_folder
+from relmo._files import model_folder, read_json
 from relmo.config import BiLMConfig
 from relmo.errors import FormatError, InputError
-from relmo.formats import _checks, _tensors
+from relmo.formats import _checks, _hdf5
 from relmo.formats._bilm_table import Row, bilm_table
 from relmo.formats._options import config_from_options, has_characters, options_from_config
 from relmo.formats._tensors import read_rows
-from relmo.formats.checkpoint import Checkpoint
+from relmo.formats.checkpoint import Checkpoint, read_model_vocab
 from relmo.formats.token_embeddings import DATASET, VOCABS, read_vocab, vocab_beside
 from relmo.formats.token_embeddings import read as read_token_embeddings
 from relmo.text.chars import N_CHARACTERS
@@ -116,12 +116,12 @@ def read(
     """
     options, weights = Path(options), Path(weights)
     where = f"{NAME}: {weights}"
-    settings = _checks.read_json(options, f"{NAME}: {options}")
+    settings = read_json(options, f"{NAME}: {options}")
     words = None
     if token_embeddings is not None:
         words = _given_words(settings, options, vocab, token_embeddings)
-    with _tensors.opened(weights, where) as file:
-        found = _named_as_usual(_tensors.datasets(file, where))
+    with _hdf5.opened(weights, where) as file:
+        found = _named_as_usual(_hdf5.datasets(file, where))
         if words is not None:
             found = {name: item for name, item in found.items() if not name.startswith(_ENCODER)}
         n_words = None
@@ -129,7 +129,7 @@ def read(
             n_words = len(words) if words else _n_words(found, where, options.name)
         config = config_from_options(settings, f"{NAME}: {options}", n_words)
         rows = _checked_rows(config, found, where, options.name, is_given=words is not None)
-        _tensors.check_storage(found, where, weights.stat().st_size)
+        _hdf5.check_storage(found, where, weights.stat().st_size)
         tensors = read_rows(rows, lambda row: _read_row(row, found[row.dataset], where))
     if token_embeddings is None or words is None:
         words = _read_vocab(config, vocab, weights)
@@ -147,7 +147,7 @@ def _named_as_usual(found: dict[str, h5py.Dataset]) -> dict[str, h5py.Dataset]:
 def _read_spare_vocab(path: Path) -> Vocabulary | None:
     """The words beside a model that reads characters, which does without them if need be."""
     try:
-        return _checks.read_vocab(path)
+        return read_model_vocab(path)
     except (FormatError, InputError) as error:
         logger.warning("%s: the vocabulary is left, the model needs none: %s", NAME, error)
         return None
@@ -163,7 +163,7 @@ def _given_words(
     if has_characters(settings):
         raise InputError(
             f"{NAME}: {options}: token_embeddings are for a model without characters, and it has "
-            "'char_cnn'; for this one: relmo.load(...).tokens.use(token_embeddings, vocab)"
+            "'char_cnn'; for this one: relmo.load(...).load_token_vectors(token_embeddings, vocab)"
         )
     return read_vocab(vocab, path)
 
@@ -178,7 +178,7 @@ def _read_vocab(
         return _read_spare_vocab(beside)
     path = beside if path is None else path
     assert path is not None  # one of the two
-    vocab = _checks.read_vocab(path)
+    vocab = read_model_vocab(path)
     _checks.check_vocab(config, vocab, f"{NAME}: {os.fspath(path)}")
     return vocab
 
@@ -204,7 +204,7 @@ def _checked_rows(
     *,
     is_given: bool = False,
 ) -> list[Row]:
-    """The rows of the table, each known to have its dataset, in its shape, of floating point.
+    """The rows of the table, each known to have its dataset, in its shape.
 
     Where the word embedding is given, its row is left out.
     """
@@ -217,17 +217,15 @@ def _checked_rows(
                 yield row
 
     shapes = {name: item.shape for name, item in found.items()}
-    rows = _checks.check_rows(table, shapes, where, options)
-    _tensors.check_floats(found, where)
-    return rows
+    return _checks.check_rows(table, shapes, where, options)
 
 
 def _read_row(row: Row, dataset: h5py.Dataset, where: str) -> Sequence[Tensor]:
     """The parameters that a dataset holds."""
     stacked = row.layout.stacked
     if stacked is None:
-        return row.layout.split(_tensors.read_tensor(dataset, row.dataset, where))
-    return _tensors.read_parts(dataset, stacked.counts, stacked.order, row.dataset, where)
+        return row.layout.split(_hdf5.read_tensor(dataset, row.dataset, where))
+    return _hdf5.read_parts(dataset, stacked.counts, stacked.order, row.dataset, where)
 
 
 def write(

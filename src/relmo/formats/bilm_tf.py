@@ -19,13 +19,13 @@ from typing import Any
 
 from torch import Tensor
 
-from relmo._files import open_regular
+from relmo._files import read_json, read_regular, readable
 from relmo.config import BiLMConfig
 from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
 from relmo.formats._options import config_from_options, has_characters
 from relmo.formats._tensorflow import Bundle, is_table, read_parameters, variable_names
-from relmo.formats.checkpoint import Checkpoint
+from relmo.formats.checkpoint import Checkpoint, read_model_vocab
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["NAME", "index_of", "read", "why_not"]
@@ -81,8 +81,7 @@ def index_of(path: Path) -> Path:
 def _index_in(folder: Path) -> Path | None:
     latest = folder / LATEST
     if latest.is_file():
-        with open_regular(latest) as file:
-            text = file.read(_MAX_LATEST_BYTES).decode("utf-8", "replace")
+        text = read_regular(latest, _MAX_LATEST_BYTES).decode("utf-8", "replace")
         match = _PREFIX.search(text)
         # Often an absolute path on the machine of the training: the file lies here all the same.
         name = re.split(r"[/\\]", match[1])[-1] if match else ""
@@ -110,7 +109,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         FormatError: a file is missing, truncated, foreign, or not what the options say.
     """
     path = Path(path)
-    with _checks.readable(f"{NAME}: '{path}'"):
+    with readable(f"{NAME}: '{path}'"):
         try:
             index = index_of(path)
         except FormatError as error:
@@ -118,7 +117,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         bundle = Bundle(index, NAME)
         options = _options_of(index)
         vocab = _read_vocab(index, options)
-    settings = _checks.read_json(options, f"{NAME}: {options}")
+    settings = read_json(options, f"{NAME}: {options}")
     config = _config(settings, bundle, options)
     _checks.check_vocab(config, vocab, f"{NAME}: the vocabulary of {index}")
     cell = _CELL if config.n_layers > 1 else _ONLY_CELL
@@ -137,7 +136,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
 def _options_of(index: Path) -> Path:
     """options.json beside the index, or in the folder above."""
     for folder in (index.parent, index.parent.parent):
-        if (folder / OPTIONS).is_file():
+        if (folder / OPTIONS).exists():
             return folder / OPTIONS
     names = sorted(entry.name for entry in index.parent.glob("*options*.json"))
     if len(names) == 1:
@@ -164,7 +163,7 @@ def _read_vocab(index: Path, options: Path) -> Vocabulary | None:
                 f"expected one; name it {VOCAB}"
             )
         if names:
-            return _checks.read_vocab(folder / names[0])
+            return read_model_vocab(folder / names[0])
     return None
 
 

@@ -1,17 +1,19 @@
 """What every format reads and writes: a configuration, its tensors, and what comes with them."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
+from relmo._files import check_regular
 from relmo.config import BiLMConfig, CharCNNConfig, LayerMix, LexiconConfig
 from relmo.text.chars import N_CHARACTERS
 from relmo.text.lexicon import Lexicon
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["Checkpoint", "Shape", "parameter_shapes"]
+__all__ = ["Checkpoint", "Shape", "parameter_shapes", "read_model_vocab"]
 
 Shape = tuple[int, ...]
 
@@ -102,3 +104,14 @@ def _lexicon_shapes(config: BiLMConfig, lexicon: LexiconConfig) -> Iterator[tupl
                         yield f"{prefix}.characters.lstm.{part}_{side}_l0{direction}", shape
     yield f"{prefix}.projection.weight", (lexicon.joined_dim, config.projection_dim)
     yield f"{prefix}.projection.bias", (config.projection_dim,)
+
+
+def read_model_vocab(path: str | os.PathLike[str]) -> Vocabulary:
+    """Read the vocabulary of a model, which unlike a text does not come through a pipe.
+
+    Raises:
+        InputError: there is no such file, it is not a regular one, or not UTF-8.
+        FormatError: a word comes twice.
+    """
+    check_regular(Path(path))
+    return Vocabulary.read(path)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from relmo._files import readable
 from relmo.errors import FormatError, InputError
 from relmo.formats import (
     allennlp_model,
@@ -15,7 +16,6 @@ from relmo.formats import (
     relmo_format,
     tfhub_module,
 )
-from relmo.formats._checks import readable
 from relmo.formats.checkpoint import Checkpoint
 
 __all__ = ["FORMATS", "Format", "read"]

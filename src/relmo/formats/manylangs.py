@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from relmo._files import lacks, read_json, readable
 from relmo.config import MOST_CHARACTERS, BiLMConfig, LexiconConfig
 from relmo.errors import FormatError, RelmoError
 from relmo.formats import _checks, _options
@@ -48,10 +49,11 @@ def why_not(path: Path) -> str | None:
     if not path.is_dir():
         return "it is not a folder"
     for name in (CONFIG, ENCODER, TOKENS):
-        if not (path / name).is_file():
-            return f"it has no {name}"
+        reason = lacks(path, name)
+        if reason is not None:
+            return reason
     try:
-        config = _checks.read_json(path / CONFIG, CONFIG)
+        config = read_json(path / CONFIG, CONFIG)
     except RelmoError as error:
         return str(error)
     return None if "config_path" in config else f"{CONFIG}: the key 'config_path' is missing"
@@ -66,7 +68,7 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
         FormatError: a file is missing, truncated, foreign, or not what the shape file says.
     """
     folder = Path(folder)
-    with _checks.readable(f"{NAME}: '{folder}'"):
+    with readable(f"{NAME}: '{folder}'"):
         reason = why_not(folder)
         if reason is not None:
             raise FormatError(f"{NAME}: '{folder}': {reason}")
@@ -114,14 +116,14 @@ def _settings(
 ) -> tuple[Mapping[str, Any], str]:
     """What the shape file holds, and the name of who says so: that file, or the tensors."""
     where = f"{NAME}: {folder / CONFIG}"
-    given = _checks.read_json(folder / CONFIG, where)["config_path"]
+    given = read_json(folder / CONFIG, where)["config_path"]
     if not isinstance(given, str):
         raise FormatError(f"{where}: 'config_path' is {given!r:.60}, expected a path")
     path = PureWindowsPath(given)  # which takes / and \ alike
     inside = [] if path.anchor or ".." in path.parts else [folder.joinpath(*path.parts)]
     for candidate in (*inside, folder / path.name):
-        if candidate.is_file() and candidate != folder / CONFIG:
-            return _checks.read_json(candidate, f"{NAME}: {candidate}"), f"{candidate}"
+        if candidate.exists() and not candidate.is_dir() and candidate != folder / CONFIG:
+            return read_json(candidate, f"{NAME}: {candidate}"), f"{candidate}"
     logger.warning(
         "%s: '%s' has no %r: its shape is inferred from its tensors, and what they do not tell "
         "is taken as in the published models: %s",
@@ -175,8 +177,9 @@ def _lexicon(folder: Path, settings: Mapping[str, Any], asked_by: str) -> Lexico
     names: list[list[str] | None] = []
     for key, file in (("word_dim", WORDS), ("char_dim", CHARACTERS)):
         dim = _options.whole(tokens, f"token_embedder.{key}", f"{NAME}: {asked_by}", least=0)
-        if dim and not (folder / file).is_file():
-            raise FormatError(f"{NAME}: '{folder}' has no {file}, {key} being {dim}")
+        reason = lacks(folder, file)
+        if dim and reason is not None:
+            raise FormatError(f"{NAME}: '{folder}': {reason}, {key} being {dim}")
         names.append(read_dic(folder / file) if dim else None)
     try:
         return Lexicon(*names)
@@ -252,7 +255,7 @@ def _softmax(
 ) -> tuple[dict[str, Tensor] | None, Vocabulary | None]:
     """The output layer over word.dic, where there is one of a kind that has such."""
     path = folder / CLASSIFIER
-    if not path.is_file():
+    if not path.exists():
         return None, None
     where = f"{NAME}: {path}"
     found = _tensors(path)

@@ -29,12 +29,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from relmo._files import model_folder, open_regular
+from relmo._files import check_regular, lacks, model_folder, read_json, read_regular, readable
 from relmo.config import BiLMConfig, LayerMix
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
 from relmo.formats import _checks
 from relmo.formats._tensors import copied
-from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes
+from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes, read_model_vocab
 from relmo.text.lexicon import Lexicon
 
 __all__ = ["NAME", "VERSION", "read", "read_card", "read_tensors", "why_not", "write",
@@ -44,7 +44,7 @@ NAME = "relmo"
 VERSION = 1
 CONFIG, MODEL, SOFTMAX = "config.json", "model.safetensors", "softmax.safetensors"
 VOCAB, LEXICON, CARD = "vocab.txt", "lexicon.json", "README.md"
-_MOST_LEXICON_BYTES = 2**28
+_MOST_LEXICON_BYTES, _MOST_CARD_BYTES = 2**28, 2**24
 _STORED = {"F16", "BF16", "F32", "F64"}
 _QUANTISED, _SCALE = "I8", ".scale"
 
@@ -53,10 +53,11 @@ def why_not(path: Path) -> str | None:
     """Why `path` is no relmo model, or None where it is one."""
     if not path.is_dir():
         return "it is not a folder"
-    if not (path / CONFIG).is_file():
-        return f"it has no {CONFIG}"
+    reason = lacks(path, CONFIG)
+    if reason is not None:
+        return reason
     try:
-        config = _checks.read_json(path / CONFIG, CONFIG)
+        config = read_json(path / CONFIG, CONFIG)
     except RelmoError as error:
         return str(error)
     if config.get("format") != NAME:
@@ -73,7 +74,7 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
         FormatError: a file is missing, truncated, foreign, or not what config.json says.
     """
     folder = Path(folder)
-    with _checks.readable(f"{NAME}: '{folder}'"):
+    with readable(f"{NAME}: '{folder}'"):
         return _read(folder)
 
 
@@ -82,7 +83,7 @@ def _read(folder: Path) -> Checkpoint:
         raise InputError(f"{NAME}: '{folder}' is not a folder")
     config, mixes = _read_config(folder)
     tensors = read_tensors(folder / MODEL, lambda _: parameter_shapes(config))
-    vocab = _checks.read_vocab(folder / VOCAB) if (folder / VOCAB).exists() else None
+    vocab = read_model_vocab(folder / VOCAB) if (folder / VOCAB).exists() else None
     _checks.check_vocab(config, vocab, f"{NAME}: {folder / VOCAB}")
     softmax = None
     if (folder / SOFTMAX).exists():
@@ -156,9 +157,10 @@ def write(
 def _read_config(folder: Path) -> tuple[BiLMConfig, tuple[LayerMix, ...]]:
     path = folder / CONFIG
     where = f"{NAME}: {path}"
-    if not path.is_file():
-        raise FormatError(f"{NAME}: '{folder}' has no {CONFIG}")
-    values = _checks.read_json(path, where)
+    reason = lacks(folder, CONFIG)
+    if reason is not None:
+        raise FormatError(f"{NAME}: '{folder}': {reason}")
+    values = read_json(path, where)
     if values.get("format") != NAME:
         raise FormatError(f"{where}: 'format' is {values.get('format')!r:.60}, expected {NAME!r}")
     if values.get("version") != VERSION:
@@ -193,7 +195,7 @@ def _read_lexicon(path: Path, config: BiLMConfig) -> Lexicon | None:
     where = f"{NAME}: {path}"
     lexicon = None
     if path.exists():
-        values = _checks.read_json(path, where, _MOST_LEXICON_BYTES)
+        values = read_json(path, where, _MOST_LEXICON_BYTES)
         if values.keys() != {"words", "characters"}:
             raise FormatError(f"{where}: expected the keys 'words' and 'characters', got "
                               f"{', '.join(map(repr, values)):.60}")  # fmt: skip
@@ -219,8 +221,7 @@ def read_card(folder: Path) -> str | None:
     path = folder / CARD
     if not path.exists():
         return None
-    with _checks.readable(f"{NAME}: {path}"), open_regular(path) as file:
-        data = file.read()
+    data = read_regular(path, _MOST_CARD_BYTES, f"{NAME}: {path}")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -240,9 +241,10 @@ def read_tensors(
         FormatError: it is no such file, or a tensor is missing, superfluous or of another shape.
     """
     where = f"{NAME}: {path}"
-    if not path.is_file():
-        raise FormatError(f"{NAME}: '{path.parent}' has no {path.name}")
-    _checks.check_readable(path, where)
+    reason = lacks(path.parent, path.name)
+    if reason is not None:
+        raise FormatError(f"{NAME}: '{path.parent}': {reason}")
+    check_regular(path, where)
     with _opened(path, where) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         shapes = {name: tuple(slice_.get_shape()) for name, slice_ in slices.items()}

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from itertools import count, takewhile
 from pathlib import Path
 
+from relmo._files import lacks, read_json, readable
 from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
 from relmo.errors import ConfigError, FormatError
-from relmo.formats import _checks
 from relmo.formats._options import config_from_options, has_characters
 from relmo.formats._tensorflow import Bundle, read_parameters, variable_names
 from relmo.formats.checkpoint import Checkpoint, Shape
@@ -45,8 +45,9 @@ def why_not(path: Path) -> str | None:
         return "it is not a folder"
     if not any((path / name).is_file() for name in GRAPHS):
         return f"it has no {' or '.join(GRAPHS)}"
-    if not (path / INDEX).is_file():
-        return f"it has no {INDEX}"
+    reason = lacks(path, INDEX)
+    if reason is not None:
+        return reason
     try:
         names = Bundle(path / INDEX, INDEX).variables
     except FormatError as error:
@@ -67,9 +68,9 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
             ELMo module.
     """
     folder = Path(folder)
-    with _checks.readable(f"{NAME}: '{folder}'"):
+    with readable(f"{NAME}: '{folder}'"):
         bundle = Bundle(folder / INDEX, NAME)
-        if (folder / OPTIONS).is_file():
+        if (folder / OPTIONS).exists():
             config = _read_options(folder / OPTIONS)
             asked_by = OPTIONS
         else:
@@ -85,7 +86,7 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
 
 def _read_options(path: Path) -> BiLMConfig:
     where = f"{NAME}: {path}"
-    options = _checks.read_json(path, where)
+    options = read_json(path, where)
     if not has_characters(options):
         raise ConfigError(f"{where}: 'char_cnn' is missing, which every module has")
     return config_from_options(options, where)

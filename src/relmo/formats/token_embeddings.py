@@ -14,8 +14,8 @@ from torch import Tensor
 
 from relmo._files import SteadyFile, replacing_file
 from relmo.errors import FormatError, InputError
-from relmo.formats import _tensors
-from relmo.formats._checks import read_vocab as read_model_vocab
+from relmo.formats import _hdf5
+from relmo.formats.checkpoint import read_model_vocab
 from relmo.text.vocab import Vocabulary
 
 __all__ = ["DATASET", "NAME", "VOCABS", "read", "read_vocab", "vocab_beside", "write"]
@@ -42,8 +42,8 @@ def read(path: str | os.PathLike[str], vocab: Vocabulary, dim: int) -> Tensor:
     """
     path = Path(path)
     where = f"{NAME}: {path}"
-    with _tensors.opened(path, where) as file:
-        found = _tensors.datasets(file, where)
+    with _hdf5.opened(path, where) as file:
+        found = _hdf5.datasets(file, where)
         if set(found) != {DATASET}:
             names = ", ".join(map(repr, list(found)[:4])) or "none"
             raise FormatError(
@@ -55,9 +55,8 @@ def read(path: str | os.PathLike[str], vocab: Vocabulary, dim: int) -> Tensor:
                 f"{(len(vocab), dim)}: a row a word of the vocabulary, as wide as the model's "
                 "token vectors"
             )
-        _tensors.check_floats(found, where)
-        _tensors.check_storage(found, where, path.stat().st_size)
-        return _tensors.read_tensor(found[DATASET], DATASET, where)
+        _hdf5.check_storage(found, where, path.stat().st_size)
+        return _hdf5.read_tensor(found[DATASET], DATASET, where)
 
 
 def read_vocab(

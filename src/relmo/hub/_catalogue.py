@@ -1,4 +1,4 @@
-"""The models known by name: models.toml, read into dataclasses."""
+"""Read the models known by name from models.toml into dataclasses."""
 
 import difflib
 import tomllib
@@ -11,57 +11,55 @@ from relmo.errors import InputError
 
 __all__ = ["File", "Model", "Part", "catalogue", "find", "unknown"]
 
-_DATA = Path(__file__).with_name("models.toml")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A piece of a file that was published in pieces."""
+    """Part of a file that was published in several."""
 
     url: str
     md5: str | None = None
-    """As its authors give it."""
+    """Checksum that its authors published."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file of a model."""
+    """File of a model."""
 
     name: str
-    """Its name in the cache."""
+    """Name in the cache."""
     urls: tuple[str, ...] = ()
-    """Where it lies; each is tried until one answers."""
+    """Addresses, each tried until one answers."""
     parts: tuple[Part, ...] = ()
-    """Or the pieces it is joined from."""
+    """Parts that it is joined from, in place of addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What is known of a model: only what its source says."""
+    """Facts about a model: only what its source says."""
 
     name: str
     title: str
     language: str
     """ISO 639 code."""
     files: tuple[File, ...]
-    """An archive, or the files that make up a folder."""
+    """Archive, or the files that make up a folder."""
     format: str
-    """What `relmo.formats` calls it; "archive": what is inside shows when it is read."""
+    """Name of its file format; "archive": the format shows when it is read."""
     corpus: str
-    licence: str
-    """As stated, or "not stated"."""
+    license: str
+    """Name of the license, or "not stated"."""
     source: str
-    """Where all this is said."""
+    """Publication that states all this."""
     parameters: int | None = None
-    """Numbers of the biLM, without the softmax."""
+    """Number of parameters of the biLM, without the softmax."""
     perplexity: float | None = None
-    """As its authors give it, on their own text and vocabulary."""
+    """Perplexity that its authors report, on their own text and vocabulary."""
     aliases: tuple[str, ...] = ()
-    """Other names it goes by."""
+    """Other names."""
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Every address, in the order of the files."""
+        """Addresses of all files, in their order."""
         return tuple(
             url for file in self.files for url in (*file.urls, *(part.url for part in file.parts))
         )
@@ -69,9 +67,8 @@ class Model:
 
 @cache
 def catalogue() -> tuple[Model, ...]:
-    """Every model known by name, in the order of the data file."""
-    with _DATA.open("rb") as file:
-        data = tomllib.load(file)
+    """Return every model known by name, in the order of models.toml."""
+    data = tomllib.loads(Path(__file__).with_name("models.toml").read_text(encoding="utf-8"))
     families: dict[str, dict[str, Any]] = data["families"]
     return tuple(_model(entry, families) for entry in data["models"])
 
@@ -79,25 +76,25 @@ def catalogue() -> tuple[Model, ...]:
 def _model(entry: dict[str, Any], families: dict[str, dict[str, Any]]) -> Model:
     fields = {**families.get(entry.get("family", ""), {}), **entry}
     fields.pop("family", None)
-    files = tuple(
+    fields["aliases"] = tuple(fields.get("aliases", ()))
+    fields["files"] = tuple(
         File(
             name=file["name"],
             urls=tuple(file.get("urls", ())),
             parts=tuple(Part(**part) for part in file.get("parts", ())),
         )
-        for file in fields.pop("files")
+        for file in fields["files"]
     )
-    aliases = tuple(fields.pop("aliases", ()))
-    return Model(**fields, files=files, aliases=aliases)
+    return Model(**fields)
 
 
 def find(name: str) -> Model | None:
-    """The model of a name or alias, None where there is none; capitals and all."""
+    """Return the model of a name or alias, in this very case; None where there is none."""
     return next((m for m in catalogue() if name == m.name or name in m.aliases), None)
 
 
 def unknown(name: str) -> InputError:
-    """The error for what is neither there nor known, with the names that look like it."""
+    """Return the error for what neither exists nor is known, with the names that look like it."""
     message = f"'{name}': there is no such model folder"
     if "/" in name or "\\" in name or not name.strip():
         return InputError(f"{message}; `relmo models` lists the models known by name")

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from relmo._files import open_regular
-from relmo.errors import FormatError, InputError, MissingExtraError
+from relmo._files import parse_json, read_regular
+from relmo.errors import FormatError, MissingExtraError
 
 try:
     from spacy.tokens import Doc
@@ -19,6 +19,8 @@ except ImportError as error:
     raise MissingExtraError("spacy", "spacy") from error
 
 __all__ = ["Component", "sentence_rows"]
+
+_MOST_BYTES = 2**20
 
 
 class Component:
@@ -62,12 +64,9 @@ class Component:
             FormatError: the bytes are no such settings.
             InputError: the model that they name is not there.
         """
-        try:
-            settings = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"spaCy component {self._name}: {error}") from error
+        settings = parse_json(data, f"spaCy component {self._name}")
         expected = sorted(self._settings)
-        if not isinstance(settings, dict) or sorted(settings) != expected:
+        if sorted(settings) != expected:
             raise FormatError(
                 f"spaCy component {self._name}: expected settings {expected}, got {settings!r:.120}"
             )
@@ -86,12 +85,7 @@ class Component:
             FormatError, InputError: see `from_bytes`.
         """
         file = self._file(path)
-        try:
-            with open_regular(file) as opened:
-                data = opened.read()
-        except OSError as error:
-            raise InputError(f"'{file}' cannot be read: {error.strerror}") from error
-        return self.from_bytes(data)
+        return self.from_bytes(read_regular(file, _MOST_BYTES))
 
     def _file(self, folder: str | Path) -> Path:
         return Path(folder) / f"{self._name}.json"

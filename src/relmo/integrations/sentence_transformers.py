@@ -19,12 +19,11 @@ sentence-transformers is imported here alone.
 import json
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from relmo.elmo.model import Elmo, load
 from relmo.errors import FormatError, InputError, MissingExtraError
@@ -146,7 +145,7 @@ class ElmoModule(InputModule):
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
         """Move or cast a copy of the model, apart from the one that was passed in."""
-        self.elmo = self.elmo.converted(partial(nn.Module._apply, fn=fn))
+        self.elmo = self.elmo.converted(fn)
         self.bilm = self.elmo.bilm
         return self
 

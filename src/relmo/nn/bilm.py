@@ -12,11 +12,11 @@ from torch.overrides import TorchFunctionMode
 from relmo.config import BiLMConfig
 from relmo.errors import ShapeError
 from relmo.nn.lstm import LSTMLayer, LSTMStack, LSTMState, PackedDropout
-from relmo.nn.packing import PackedIndex
+from relmo.nn.packing import Packing
 from relmo.nn.precision import check_dtype
 from relmo.nn.token_encoders import token_encoder
 
-__all__ = ["BiLM", "BiLMOutput", "BiLMState", "unfilled", "without_memory"]
+__all__ = ["BiLM", "BiLMOutput", "BiLMState", "build_on_meta", "no_init"]
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,14 @@ class BiLM(nn.Module):
                 module.clear_cache()
 
     def forward(
-        self, tokens: Tensor, index: PackedIndex, state: BiLMState | None = None
+        self, tokens: Tensor, packing: Packing, state: BiLMState | None = None
     ) -> BiLMOutput:
         """Every layer's vectors for every token.
 
         Args:
             tokens: token vectors (N, projection_dim) in flat order, as `token_encoder` gives them
                 for each word; the same word's vector may simply be repeated.
-            index: the batch's layout.
+            packing: the batch's layout.
             state: where each row's LSTMs start, or None for zeros.
 
         Raises:
@@ -97,41 +97,39 @@ class BiLM(nn.Module):
             ConfigError: the weights are of a type in which the network cannot compute.
         """
         check_dtype(self.dtype)
-        if len(tokens) != len(index.forward):
-            raise ShapeError(f"tokens: expected {len(index.forward)} rows, got {len(tokens)}")
+        if len(tokens) != len(packing.forward):
+            raise ShapeError(f"tokens: expected {len(packing.forward)} rows, got {len(tokens)}")
         first = (None, None) if state is None else (state.forward, state.backward)
-        ahead, ahead_state = self.forward_lstm(
-            tokens[index.forward], index.batch_sizes, first[0], index.keep
+        sizes, mask = packing.batch_sizes, packing.carry_mask
+        forward, forward_state = self.forward_lstm(tokens[packing.forward], sizes, first[0], mask)
+        backward, backward_state = self.backward_lstm(
+            tokens[packing.backward], sizes, first[1], mask
         )
-        back, back_state = self.backward_lstm(
-            tokens[index.backward], index.batch_sizes, first[1], index.keep
-        )
-        layers = [torch.cat([tokens, tokens], dim=1)]  # (N, 2 * projection_dim)
-        for forward, backward in zip(ahead, back, strict=True):
-            layers.append(
-                torch.cat([forward[index.unpack_forward], backward[index.unpack_backward]], dim=1)
-            )
-        return BiLMOutput(tuple(layers), BiLMState(ahead_state, back_state))
+        # The token layer has one half only: twice, so that all layers are (N, 2 * projection_dim).
+        layers = [torch.cat([tokens, tokens], dim=1)]
+        for f, b in zip(forward, backward, strict=True):  # from packed to flat order
+            layers.append(torch.cat([f[packing.unpack_forward], b[packing.unpack_backward]], dim=1))
+        return BiLMOutput(tuple(layers), BiLMState(forward_state, backward_state))
 
 
-def unfilled(config: BiLMConfig) -> BiLM:
-    """A network whose parameters have shapes but no memory yet, to be assigned from a file.
-
-    They are not initialised: on the meta device torch would import its compiler for that, which
-    takes a second.
-    """
-    with without_memory():
+def build_on_meta(config: BiLMConfig) -> BiLM:
+    """Return a network whose parameters have shapes but no memory yet, to be read from a file."""
+    with no_init():
         return BiLM(config)
 
 
 @contextmanager
-def without_memory() -> Iterator[None]:
-    """Networks made in the block have parameters of a shape and no numbers; see `unfilled`."""
-    with torch.device("meta"), _WithoutInitialisation():
+def no_init() -> Iterator[None]:
+    """Build networks in the block on the meta device: parameters of a shape and without numbers.
+
+    They are not initialized either: on that device torch would import its compiler for it, which
+    takes a second.
+    """
+    with torch.device("meta"), _NoInit():
         yield
 
 
-class _WithoutInitialisation(TorchFunctionMode):
+class _NoInit(TorchFunctionMode):
     """Leaves the functions of torch.nn.init undone."""
 
     def __torch_function__(

@@ -17,13 +17,14 @@ faster than its tanh on some processors, and doubling is exact, so it is folded 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from relmo._typing import Float
+from relmo.nn.precision import exact
 
 __all__ = [
     "FORGET_BIAS",
@@ -75,6 +76,7 @@ class LSTMWeights:
         return self.recurrent.shape[0]
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """What every kernel takes and gives.
 
@@ -84,7 +86,7 @@ class Kernel(Protocol):
         h: first outputs (rows, output_dim), rows = batch_sizes[0].
         c: first cell states (rows, dim).
         weights: the layer's.
-        keep: (N, 1), 0 where a row starts anew from a zero state, else 1; None: nowhere.
+        carry_mask: (N, 1), 0 where a row starts anew from a zero state, else 1; None: nowhere.
 
     Returns:
         Outputs (N, output_dim), last output of each row, last cell state of each row.
@@ -97,7 +99,7 @@ class Kernel(Protocol):
         h: Tensor,
         c: Tensor,
         weights: Any,
-        keep: Tensor | None = None,
+        carry_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]: ...
 
 
@@ -107,15 +109,15 @@ def plain(
     h: Float[Tensor, "rows n_out"],
     c: Float[Tensor, "rows dim"],
     weights: LSTMWeights,
-    keep: Float[Tensor, "N 1"] | None = None,
+    carry_mask: Float[Tensor, "N 1"] | None = None,
 ) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
     """The definition, step by step; see `Kernel` for the arguments."""
     outputs: list[Tensor] = []
     start = 0
     for rows in batch_sizes:
-        if keep is not None:
-            h = torch.cat([h[:rows] * keep[start : start + rows], h[rows:]])
-            c = torch.cat([c[:rows] * keep[start : start + rows], c[rows:]])
+        if carry_mask is not None:
+            h = torch.cat([h[:rows] * carry_mask[start : start + rows], h[rows:]])
+            c = torch.cat([c[:rows] * carry_mask[start : start + rows], c[rows:]])
         z = x[start : start + rows] @ weights.input + h[:rows] @ weights.recurrent + weights.bias
         i, f, o, j = z.chunk(4, dim=1)
         cell = torch.sigmoid(f + FORGET_BIAS) * c[:rows] + torch.sigmoid(i) * torch.tanh(j)
@@ -132,7 +134,7 @@ def plain(
     return torch.cat(outputs), h, c
 
 
-def whole_rows(rows: int) -> int:
+def padded_rows(rows: int) -> int:
     """The next of a few dozen numbers of rows: multiples of 16, from 64 on of 32, from 256 of 64.
 
     `inference` computes so many rows where fewer are alive; what the others hold is not used.
@@ -146,7 +148,7 @@ class Product:
 
     On CPU in float32 the weight goes into oneDNN's blocked layout, which on the machines measured
     in docs/log.md is 1.1 to 1.9 times as fast as a plain product and never slower. For each number
-    of rows that it meets oneDNN keeps code of up to 5 MB, so it is only asked for `whole_rows`.
+    of rows that it meets oneDNN keeps code of up to 5 MB, so it is only asked for `padded_rows`.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -157,7 +159,7 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, in) -> (rows, out)."""
-        if self.packed is not None and x.shape[0] == whole_rows(x.shape[0]):
+        if self.packed is not None and x.shape[0] == padded_rows(x.shape[0]):
             return _onednn_linear(x, self.packed, self.bias)
         if self.bias is None:
             return x @ self.weight
@@ -179,7 +181,7 @@ def _has_onednn() -> bool:
 def product(a: Tensor, b: Tensor) -> Tensor:
     """``a @ b`` once, (n, k) by (k, m), by the faster library for the device, dtype and sizes."""
     is_exact = a.device.type == "cpu" and a.dtype == torch.float32
-    if is_exact and all(size == whole_rows(size) for size in a.shape) and _has_onednn():
+    if is_exact and all(size == padded_rows(size) for size in a.shape) and _has_onednn():
         return _onednn_linear(a, b.t(), None)
     return a @ b
 
@@ -221,15 +223,32 @@ def inference(
     h: Float[Tensor, "rows n_out"],
     c: Float[Tensor, "rows dim"],
     weights: PackedLSTM,
-    keep: Float[Tensor, "N 1"] | None = None,
+    carry_mask: Float[Tensor, "N 1"] | None = None,
 ) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
-    """The same numbers without a graph; see `Kernel` for the arguments."""
+    """Compute the same without a graph, in the weights' precision; see `Kernel` for the arguments.
+
+    Inputs of another type are cast to that of the weights, and autocast is not heeded.
+    """
+    dtype = weights.input.weight.dtype
+    with exact(x.device):
+        return _inference(x.to(dtype), batch_sizes, h.to(dtype), c.to(dtype), weights, carry_mask)
+
+
+def _inference(
+    x: Tensor,
+    batch_sizes: Sequence[int],
+    h: Tensor,
+    c: Tensor,
+    weights: PackedLSTM,
+    carry_mask: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute what `inference` returns, step by step and in place."""
     n, n_rows = x.shape[0], h.shape[0]
     outputs = x.new_empty(n, weights.output_dim)
-    room = whole_rows(n_rows) - n_rows
+    room = padded_rows(n_rows) - n_rows
     h_last = F.pad(h, (0, 0, 0, room))
     cell = F.pad(2 * c, (0, 0, 0, room))  # kept doubled: sigmoid(2c) is then one call
-    x = F.pad(x, (0, 0, 0, whole_rows(n) - n))
+    x = F.pad(x, (0, 0, 0, padded_rows(n) - n))
     limit = max(1, min(_CHUNK_ROWS, _CHUNK_NUMBERS // (4 * weights.dim)))
     step = start = 0
     while step < len(batch_sizes):
@@ -240,10 +259,10 @@ def inference(
         gates = weights.input(x[start : start + _computed_rows(rows)])  # (rows or more, 4 * dim)
         offset = 0
         for alive in batch_sizes[step:last]:
-            if keep is not None:
-                kept = keep[start + offset : start + offset + alive]
-                h_last[:alive].mul_(kept)
-                cell[:alive].mul_(kept)
+            if carry_mask is not None:
+                mask = carry_mask[start + offset : start + offset + alive]
+                h_last[:alive].mul_(mask)
+                cell[:alive].mul_(mask)
             y = _inference_step(gates[offset : offset + alive], h_last, cell, weights)
             outputs[start + offset : start + offset + alive] = y
             h_last[:alive] = y
@@ -284,4 +303,4 @@ def _inference_step(gates: Tensor, h: Tensor, cell: Tensor, weights: PackedLSTM)
 
 def _computed_rows(alive: int) -> int:
     """Rows of a product: a few alone wait for memory and are better off with torch's own."""
-    return alive if alive < _FEW_ROWS else whole_rows(alive)
+    return alive if alive < _FEW_ROWS else padded_rows(alive)

@@ -6,7 +6,7 @@ in a module: the same input gives the same output, whatever came before.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,9 @@ from relmo.config import BiLMConfig
 from relmo.errors import ShapeError
 from relmo.nn import kernels
 from relmo.nn.lstm_autograd import training
-from relmo.nn.precision import without_autocast
 from relmo.nn.weight_cache import WeightCache
 
-__all__ = ["LSTMLayer", "LSTMStack", "LSTMState", "PackedDropout", "run"]
+__all__ = ["LSTMLayer", "LSTMStack", "LSTMState", "PackedDropout"]
 
 
 class PackedDropout(nn.Module):
@@ -66,28 +65,6 @@ class LSTMState:
     def rows(self, index: Tensor) -> "LSTMState":
         """The given rows in the given order, for a batch whose sentences are ordered otherwise."""
         return LSTMState(self.h[:, index], self.c[:, index])
-
-
-def run(
-    x: Tensor,
-    batch_sizes: Sequence[int],
-    h: Tensor,
-    c: Tensor,
-    layer: "LSTMLayer",
-    keep: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One layer over packed sequences, by the kernel that fits: with gradients or without.
-
-    Args and Returns: see `kernels.Kernel`.
-    """
-    weights = layer.weights()
-    if torch.is_grad_enabled() and any(
-        tensor.requires_grad for tensor in (x, h, c, *layer.parameters())
-    ):
-        return training(x, tuple(batch_sizes), h, c, weights, keep)
-    with without_autocast(x.device):
-        x, h, c = (tensor.to(weights.bias.dtype) for tensor in (x, h, c))
-        return kernels.inference(x, batch_sizes, h, c, layer.packed(), keep)
 
 
 class LSTMLayer(nn.Module):
@@ -151,6 +128,18 @@ class LSTMLayer(nn.Module):
         """Return the parameters repacked for inference, again after any of them has changed."""
         return self._packed.get(self.parameters(), lambda: kernels.PackedLSTM(self.weights()))
 
+    def kernel(self, *inputs: Tensor) -> tuple[kernels.Kernel, Any]:
+        """Return the kernel that fits, with gradients or without, and the weights as it takes them.
+
+        Args:
+            inputs: what the kernel will be given, which may require gradients.
+        """
+        if torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (*inputs, *self.parameters())
+        ):
+            return training, self.weights()
+        return kernels.inference, self.packed()
+
     def clear_cache(self) -> None:
         """Forget the repacked parameters."""
         self._packed.clear()
@@ -175,7 +164,7 @@ class LSTMStack(nn.Module):
         x: Tensor,
         batch_sizes: Sequence[int],
         state: LSTMState | None = None,
-        keep: Tensor | None = None,
+        carry_mask: Tensor | None = None,
     ) -> tuple[list[Tensor], LSTMState]:
         """Every layer's outputs.
 
@@ -183,7 +172,7 @@ class LSTMStack(nn.Module):
             x: token vectors (N, projection_dim), packed time-major in this direction's order.
             batch_sizes: rows alive at each step, non-increasing, N together.
             state: where each row starts, or None for zeros.
-            keep: (N, 1), 0 where a row starts anew from a zero state, else 1; None: nowhere.
+            carry_mask: (N, 1), 0 where a row starts anew from a zero state, else 1; None: nowhere.
 
         Returns:
             One (N, projection_dim) tensor a layer, and the state after each row's last step.
@@ -201,7 +190,9 @@ class LSTMStack(nn.Module):
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, LSTMLayer)
             x = self.dropout(x, batch_sizes)
-            y, h, c = run(x, batch_sizes, state.h[number], state.c[number], layer, keep)
+            h, c = state.h[number], state.c[number]  # (rows, projection_dim), (rows, lstm_dim)
+            kernel, weights = layer.kernel(x, h, c)
+            y, h, c = kernel(x, batch_sizes, h, c, weights, carry_mask)
             x = y + x if self.config.skip_connections and number else y
             outputs.append(x)
             h_last.append(h)

@@ -5,6 +5,7 @@ gradients once a step. Here the forward pass keeps what the gradient needs in a 
 and each weight's gradient is one large product at the end.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,11 +27,11 @@ _aten = torch.ops.aten
 
 def training(
     x: Float[Tensor, "N n_in"],
-    batch_sizes: tuple[int, ...],
+    batch_sizes: Sequence[int],
     h: Float[Tensor, "rows n_out"],
     c: Float[Tensor, "rows dim"],
     weights: LSTMWeights,
-    keep: Float[Tensor, "N 1"] | None = None,
+    carry_mask: Float[Tensor, "N 1"] | None = None,
 ) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
     """The numbers of `kernels.plain` with gradients; see there for the arguments.
 
@@ -42,7 +43,7 @@ def training(
         dtype = torch.get_autocast_dtype(x.device.type)
     result: tuple[Tensor, Tensor, Tensor] = _Training.apply(  # type: ignore[no-untyped-call]
         x, h, c, weights.input, weights.recurrent, weights.bias, weights.projection,
-        _Options(tuple(batch_sizes), weights.cell_clip, weights.projection_clip, dtype, keep),
+        _Options(tuple(batch_sizes), weights.cell_clip, weights.projection_clip, dtype, carry_mask),
     )  # fmt: skip
     return result
 
@@ -56,9 +57,9 @@ class _Options:
         cell_clip: float | None,
         projection_clip: float | None,
         dtype: torch.dtype,
-        keep: Tensor | None,
+        carry_mask: Tensor | None,
     ) -> None:
-        self.sizes, self.dtype, self.keep = sizes, dtype, keep
+        self.sizes, self.dtype, self.carry_mask = sizes, dtype, carry_mask
         self.cell_clip, self.projection_clip = cell_clip, projection_clip
 
 
@@ -95,8 +96,8 @@ class _Training(torch.autograd.Function):
         for rows in options.sizes:
             now = slice(start, start + rows)
             h, c = h[:rows], c[:rows]
-            if options.keep is not None:
-                h, c = h * options.keep[now], c * options.keep[now]
+            if options.carry_mask is not None:
+                h, c = h * options.carry_mask[now], c * options.carry_mask[now]
             buffers.xh[now, n_in:] = h
             z, gates = gate_product(buffers.xh[now]), buffers.gates[now]
             if exact:
@@ -135,8 +136,8 @@ class _Training(torch.autograd.Function):
             stop -= rows
             before = slice(stop - options.sizes[step - 1], stop - options.sizes[step - 1] + rows)
             c_before = buffers.cells[before] if step else c_first[:rows]
-            if options.keep is not None:
-                c_before = c_before * options.keep[now]
+            if options.carry_mask is not None:
+                c_before = c_before * options.carry_mask[now]
             d_output = d_outputs[now] + d_h[:rows]
             if w_proj is not None and options.projection_clip is not None:
                 clip = options.projection_clip
@@ -153,9 +154,9 @@ class _Training(torch.autograd.Function):
                 d_z[now] = gate_gradient
             d_bias += gate_gradient.sum(0)
             d_h[:rows] = recurrent_t(d_z[now])
-            if options.keep is not None:
-                d_h[:rows] *= options.keep[now]
-                d_c[:rows] *= options.keep[now]
+            if options.carry_mask is not None:
+                d_h[:rows] *= options.carry_mask[now]
+                d_c[:rows] *= options.carry_mask[now]
         d_matrix = product(buffers.xh.t(), d_z).to(w_in.dtype)
         d_x = product(d_z, w_in.t().to(dtype)).to(w_in.dtype)
         d_proj = None if w_proj is None else product(buffers.mixed.t(), d_y).to(w_in.dtype)

@@ -1,14 +1,15 @@
 """The precision in which a biLM computes: that of its weights, whatever surrounds the call."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from relmo.errors import ConfigError
 
-__all__ = ["check_dtype", "matmul_precision", "without_autocast"]
+__all__ = ["DTYPES", "check_dtype", "exact"]
 
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_dtype(dtype: torch.dtype) -> None:
@@ -18,29 +19,32 @@ def check_dtype(dtype: torch.dtype) -> None:
         ConfigError: another type than float16, bfloat16, float32 or float64, such as a complex one
             or one of eight bits.
     """
-    if dtype not in _DTYPES:
-        expected = ", ".join(map(str, _DTYPES))
+    if dtype not in DTYPES:
+        expected = ", ".join(map(str, DTYPES))
         raise ConfigError(
             f"the biLM's weights are {dtype}, expected one of {expected}; cast them to one of these"
         )
 
 
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Switch autocast off for a block, on the device where the block computes.
+@contextmanager
+def exact(device: torch.device, *, trains: bool = False) -> Iterator[None]:
+    """Compute in the block without a graph, and in the weights' precision: autocast is off.
 
-    Without gradients there is nothing to gain from it: the fast kernel multiplies by matrices that
-    were repacked in the weights' own type, and only the few products beside it would be cast, so
-    that a vector would depend on how many rows its batch has.
+    Without gradients there is nothing to gain from autocast: the fast kernel multiplies by matrices
+    that were repacked in the weights' own type, and only the few products beside it would be cast,
+    so that a vector would depend on how many rows its batch has.
+
+    Args:
+        device: where the block computes.
+        trains: whether the network is trained; then, where gradients are enabled, it has a graph
+            and heeds autocast.
     """
-    if device.type == "meta" or not torch.is_autocast_enabled(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
-
-
-def matmul_precision() -> tuple[str, ...]:
-    """Return how exactly float32 matrices are multiplied now, a global setting of torch."""
-    backends = (torch.backends.mkldnn, torch.backends.cuda)
-    if all(hasattr(getattr(one, "matmul", None), "fp32_precision") for one in backends):
-        # The older question raises once one of these has been set.
-        return tuple(str(one.matmul.fp32_precision) for one in backends)
-    return (torch.get_float32_matmul_precision(),)
+    if trains and torch.is_grad_enabled():
+        yield
+        return
+    with torch.no_grad():
+        if device.type == "meta" or not torch.is_autocast_enabled(device.type):
+            yield
+        else:
+            with torch.autocast(device.type, enabled=False):
+                yield

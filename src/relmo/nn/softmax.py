@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from relmo._typing import Float, Integer
 from relmo.config import tail_width
 from relmo.errors import ConfigError
+from relmo.nn.bilm import no_init
 from relmo.nn.kernels import Product, product
 from relmo.nn.word_scores import log_total
 
@@ -33,6 +34,7 @@ __all__ = [
     "Softmax",
     "cutoffs_of",
     "default_cutoffs",
+    "from_tensors",
     "log_uniform_candidates",
     "restore",
     "stored",
@@ -156,11 +158,38 @@ def stored(softmax: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def restore(softmax: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Fill a softmax from what was `stored`; RuntimeError for tensors of another one."""
-    softmax.load_state_dict(
-        {name: t[:, None] if name.endswith("bias") else t for name, t in tensors.items()}
-    )
+def restore(softmax: nn.Module, tensors: Mapping[str, Tensor], *, assign: bool = False) -> None:
+    """Fill a softmax from what was `stored`.
+
+    Args:
+        softmax: plain or adaptive.
+        tensors: by name.
+        assign: share their memory rather than copy the numbers.
+
+    Raises:
+        RuntimeError: they are of another softmax.
+    """
+    columns = {name: t[:, None] if name.endswith("bias") else t for name, t in tensors.items()}
+    softmax.load_state_dict(columns, assign=assign)
+
+
+def from_tensors(tensors: Mapping[str, Tensor]) -> "Softmax | AdaptiveSoftmax":
+    """Return the frozen softmax of what was `stored`, whose memory it shares.
+
+    Raises:
+        RuntimeError: the tensors do not fit each other.
+    """
+    cutoffs = cutoffs_of(tensors)
+    softmax: Softmax | AdaptiveSoftmax
+    with no_init():
+        if cutoffs is None:
+            softmax = Softmax(*tensors["weight"].shape)
+        else:
+            n_words = cutoffs[-1] + len(tensors[f"tails.{len(cutoffs) - 1}.bias"])
+            softmax = AdaptiveSoftmax(n_words, tensors["head.weight"].shape[1], cutoffs)
+    softmax.requires_grad_(False)
+    restore(softmax, tensors, assign=True)
+    return softmax
 
 
 class _CrossEntropy(torch.autograd.Function):

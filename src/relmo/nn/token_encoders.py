@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from relmo._typing import Float, Integer
 from relmo.config import BiLMConfig, CharCNNConfig, LexiconConfig
+from relmo.nn.precision import check_dtype
 
 __all__ = ["N_CHARACTERS", "PAD", "CharCNN", "LexiconEncoder", "WordEmbedding", "token_encoder"]
 
@@ -127,15 +128,20 @@ class CharLayers(nn.Module):
             (tokens, n_filters) by rising length, and where each token of the input is in it.
         """
         order = torch.argsort(lengths, stable=True)
-        spans = self._spans(lengths[order].tolist())
-        features = [self._convolve(characters[order[start:stop], :time])
-                    for start, stop, time in spans]  # fmt: skip
-        x = torch.cat(features)  # (tokens, n_filters), by rising length
-        for highway in self.highways:
-            x = highway(x)
+        responses = [
+            self._convolve(characters[order[start:stop], :time])
+            for start, stop, time in self._spans(lengths[order].tolist())
+        ]
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(len(order), device=order.device)
-        return x, inverse
+        return self._through_highways(torch.cat(responses)), inverse
+
+    def _through_highways(self, responses: Tensor) -> Tensor:
+        """Return what the highway layers make of the convolutions' responses, (n, n_filters)."""
+        x = torch.relu(responses) if self.config.activation == "relu" else responses.tanh()
+        for highway in self.highways:
+            x = highway(x)
+        return x
 
     def _spans(self, lengths: list[int]) -> list[tuple[int, int, int]]:
         """Rows that are convolved together: (first, last + 1, characters looked at).
@@ -164,12 +170,7 @@ class CharLayers(nn.Module):
 
     def _convolve(self, characters: Tensor) -> Tensor:
         vectors = F.embedding(characters.long(), self.char_embedding)  # (n, time, embedding_dim)
-        return self._activated(
-            torch.cat([convolution(vectors) for convolution in self.convolutions], dim=1)
-        )
-
-    def _activated(self, responses: Tensor) -> Tensor:
-        return torch.relu(responses) if self.config.activation == "relu" else responses.tanh()
+        return torch.cat([convolution(vectors) for convolution in self.convolutions], dim=1)
 
 
 class CharCNN(CharLayers):
@@ -199,7 +200,11 @@ class CharCNN(CharLayers):
 
         Returns:
             (tokens, projection_dim) in the type of the weights, under autocast too.
+
+        Raises:
+            ConfigError: the weights are of a type in which the network cannot compute.
         """
+        check_dtype(self.char_embedding.dtype)
         if characters.shape[0] == 0:
             return self.char_embedding.new_zeros(0, self.projection_dim)
         filled = characters != PAD
@@ -213,15 +218,12 @@ class CharCNN(CharLayers):
         It is what the original TensorFlow module has at a padded position.
         """
         responses: list[Tensor] = [c.bias for c in self.convolutions if isinstance(c, Convolution)]
-        x = self._activated(torch.cat(responses)[None])  # (1, n_filters)
-        for highway in self.highways:
-            x = highway(x)
-        return self._projected(x)
+        return self._projected(self._through_highways(torch.cat(responses)[None]))
 
     def _projected(self, x: Tensor) -> Tensor:
         if self.projection is not None:
             x = self.projection(x)
-        return x.to(self.char_embedding.dtype)  # autocast leaves it in half precision
+        return _in_type_of(self.char_embedding, x)
 
 
 class WordEmbedding(nn.Module):
@@ -233,7 +235,12 @@ class WordEmbedding(nn.Module):
         nn.init.uniform_(self.embedding, -1.0, 1.0)
 
     def forward(self, words: Integer[Tensor, " tokens"]) -> Float[Tensor, "tokens projection_dim"]:
-        """Word ids (tokens,) -> (tokens, projection_dim)."""
+        """Word ids (tokens,) -> (tokens, projection_dim).
+
+        Raises:
+            ConfigError: the weights are of a type in which the network cannot compute.
+        """
+        check_dtype(self.embedding.dtype)
         return F.embedding(words.long(), self.embedding)
 
 
@@ -326,14 +333,23 @@ class LexiconEncoder(nn.Module):
 
         Returns:
             (tokens, projection_dim) in the type of the weights, under autocast too.
+
+        Raises:
+            ConfigError: the weights are of a type in which the network cannot compute.
         """
+        check_dtype(self.projection.weight.dtype)
         parts = []
         if self.words is not None and words is not None:
             parts.append(self.words(words))
         if self.characters is not None and characters is not None and lengths is not None:
             parts.append(self.characters(characters, lengths))
         x: Tensor = self.projection(torch.cat(parts, dim=1))
-        return x.to(self.projection.weight.dtype)  # autocast leaves it in half precision
+        return _in_type_of(self.projection.weight, x)
+
+
+def _in_type_of(weight: Tensor, vectors: Tensor) -> Tensor:
+    """Return vectors in the weights' type: autocast leaves them in half precision."""
+    return vectors.to(weight.dtype)
 
 
 def token_encoder(config: BiLMConfig) -> CharCNN | WordEmbedding | LexiconEncoder:

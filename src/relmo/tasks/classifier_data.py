@@ -8,7 +8,7 @@ import torch
 
 from relmo.data.labelled import LabelledSentence
 from relmo.errors import InputError
-from relmo.nn.precision import without_autocast
+from relmo.nn.precision import exact
 from relmo.tasks.inputs import Encoder
 from relmo.tasks.network import ClassifierInputs, ClassifierNetwork
 from relmo.text import batching
@@ -113,7 +113,7 @@ def probabilities(
         token_budget: tokens computed together.
     """
     found = np.zeros((len(encoder.lengths), network.scores.bias.shape[0]), np.float32)
-    with torch.no_grad(), without_autocast(network.scores.bias.device):
+    with exact(network.scores.bias.device):
         for numbers in encoder.batches(token_budget):
             found[numbers] = network(encoder(numbers)).softmax(1).cpu().numpy()
     return found

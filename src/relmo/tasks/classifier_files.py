@@ -18,7 +18,7 @@ from torch import Tensor
 from relmo.errors import ConfigError, InputError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.nn.bilm import without_memory
+from relmo.nn.bilm import no_init
 from relmo.tasks import folder as task_files
 from relmo.tasks.config import ClassifierConfig
 from relmo.tasks.folder import (
@@ -121,5 +121,5 @@ def _unfilled(
     config: ClassifierConfig, n_labels: int, elmo: ElmoReference | None, words: Vocabulary | None
 ) -> ClassifierNetwork:
     shape = (0, 0) if elmo is None else (elmo.n_layers, elmo.dim)
-    with without_memory():
+    with no_init():
         return ClassifierNetwork(config, n_labels, shape, 0 if words is None else len(words))

@@ -1,15 +1,14 @@
 """The folders of what tasks train: config.json, and what it names: the biLM, the own words."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relmo._files import open_regular
+from relmo._files import lacks, read_json
 from relmo.elmo.model import BOX, Elmo, load
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
-from relmo.formats._checks import read_vocab
+from relmo.formats.checkpoint import read_model_vocab
 from relmo.tasks.config import TokenConfig
 from relmo.tasks.inputs import elmo_sha256
 from relmo.text.vocab import Vocabulary
@@ -21,7 +20,6 @@ __all__ = ["BOXED", "CONFIG", "ELMO", "HERE", "VOCAB", "ElmoReference", "check_k
 
 CONFIG, VOCAB, ELMO = "config.json", "vocab.txt", "elmo"
 BOXED, HERE = "box", "here"
-_MOST_BYTES = 2**24  # of config.json
 _MOST_WIDTH = 2**20
 
 
@@ -63,7 +61,7 @@ def trained_folder(
         FormatError: there is none in it.
     """
     for found in (folder, folder / BEST, folder / LAST):
-        if (found / model).is_file():
+        if (found / model).exists():
             return found
     runs = sorted(path.parent for path in folder.glob(f"*/{BEST}/{model}"))
     if runs:
@@ -80,17 +78,7 @@ def read_object(path: Path, format: str, version: int) -> dict[str, Any]:
         FormatError: it is not JSON, or of another format or version.
     """
     where = f"{format}: {path}"
-    try:
-        with open_regular(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
-    try:
-        values = json.loads(data) if len(data) <= _MOST_BYTES else None
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{where}: is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise FormatError(f"{where}: expected a JSON object of at most {_MOST_BYTES} bytes")
+    values = read_json(path, where)
     if values.get("format") != format:
         raise FormatError(f"{where}: 'format' is {values.get('format')!r:.60}, expected {format!r}")
     if values.get("version") != version:
@@ -105,8 +93,9 @@ def why_not(folder: Path, format: str, version: int) -> str | None:
     """Why a folder holds nothing of a format and version, or None where it does."""
     if not folder.is_dir():
         return "it is not a folder"
-    if not (folder / CONFIG).is_file():
-        return f"it has no {CONFIG}"
+    reason = lacks(folder, CONFIG)
+    if reason is not None:
+        return reason
     try:
         read_object(folder / CONFIG, format, version)
     except RelmoError as error:
@@ -159,7 +148,7 @@ def read_words(folder: Path, config: TokenConfig, sha256: object, where: str) ->
                           f"{config.word_dim}")  # fmt: skip
     if not config.word_dim:
         return None
-    words = read_vocab(folder / VOCAB)
+    words = read_model_vocab(folder / VOCAB)
     if words.sha256() != sha256:
         raise FormatError(
             f"{folder / VOCAB}: not the words of {CONFIG}: expected such of sha256 "

@@ -23,9 +23,9 @@ from relmo.data.word_vectors import read as read_vectors
 from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
 from relmo.formats.verify import parameters_sha256
-from relmo.nn import packing
-from relmo.nn.packing import packed_index
-from relmo.nn.precision import without_autocast
+from relmo.nn.packing import pack
+from relmo.nn.precision import exact
+from relmo.nn.softmax import Softmax
 from relmo.tasks.config import TaskTraining, TokenConfig
 from relmo.tasks.layer_cache import LayerSource
 from relmo.tasks.network import CHARACTERS, TaggerNetwork, TokenInputs, TokenNetwork
@@ -170,7 +170,7 @@ def elmo_sha256(elmo: Elmo, *, softmax: bool) -> str:
 
 
 def _table(elmo: Elmo) -> tuple[Tensor, Vocabulary]:
-    weight = None if elmo.softmax is None else elmo.softmax.get("weight")
+    weight = elmo.softmax.weight if isinstance(elmo.softmax, Softmax) else None
     if weight is None or elmo.vocab is None or weight.shape != (len(elmo.vocab), elmo.dim // 2):
         raise ConfigError(
             f"--softmax-words: {elmo!r} has no softmax with a row for each word; expected a model "
@@ -226,7 +226,7 @@ class Encoder:
         Args:
             numbers: of sentences that have tokens, of falling length, at least one.
         """
-        index = packed_index(packing.pack(self.lengths[list(numbers)]), self.device)
+        index = pack(self.lengths[list(numbers)], device=self.device)
         kinds = np.concatenate([self._kinds[number] for number in numbers])
         characters = own = None
         if self._characters is not None:
@@ -330,7 +330,7 @@ def decoded(
         token_budget: tokens computed together.
     """
     found: list[tuple[list[int], list[float]]] = [([], []) for _ in encoder.lengths]
-    with torch.no_grad(), without_autocast(network.scores.bias.device):
+    with exact(network.scores.bias.device):
         for numbers in encoder.batches(token_budget):
             tags, scores = (values.tolist() for values in network.decode(encoder(numbers), allowed))
             stop = 0

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from relmo._typing import Bool, Float, Integer
 from relmo.config import CharCNNConfig
 from relmo.nn.crf import CRF, best_paths
-from relmo.nn.lstm import LSTMLayer, run
+from relmo.nn.lstm import LSTMLayer
 from relmo.nn.mix import ScalarMix
-from relmo.nn.packing import PackedIndex
+from relmo.nn.packing import Packing
 from relmo.nn.token_encoders import CharCNN, Projection
 from relmo.tasks.config import ClassifierConfig, TaggerConfig, TokenConfig
 
@@ -49,7 +49,7 @@ class BiLSTM(nn.Module):
         self.dim = dim
         self.ahead, self.back = LSTMLayer(n_in, dim), LSTMLayer(n_in, dim)
 
-    def forward(self, x: Float[Tensor, "N n_in"], index: PackedIndex) -> Float[Tensor, "N both"]:
+    def forward(self, x: Float[Tensor, "N n_in"], index: Packing) -> Float[Tensor, "N both"]:
         """Outputs of both directions side by side.
 
         Args:
@@ -62,11 +62,13 @@ class BiLSTM(nn.Module):
         if not index.batch_sizes:
             return x.new_zeros(0, 2 * self.dim)
         zeros = x.new_zeros(index.batch_sizes[0], self.dim)
-        ahead, back = (
-            run(x[order], index.batch_sizes, zeros, zeros, layer, index.keep)[0]
-            for order, layer in ((index.forward, self.ahead), (index.backward, self.back))
-        )
-        return torch.cat([ahead[index.unpack_forward], back[index.unpack_backward]], dim=1)
+        outputs = []
+        for order, layer in ((index.forward, self.ahead), (index.backward, self.back)):
+            kernel, weights = layer.kernel(x)
+            y, _, _ = kernel(x[order], index.batch_sizes, zeros, zeros, weights, index.carry_mask)
+            outputs.append(y)
+        forward, backward = outputs
+        return torch.cat([forward[index.unpack_forward], backward[index.unpack_backward]], dim=1)
 
 
 CHARACTERS = 32
@@ -86,7 +88,7 @@ class TokenInputs:
         softmax: each word's row of the biLM's softmax (N, dim // 2), or None.
     """
 
-    index: PackedIndex
+    index: Packing
     layers: Tensor | None = None
     characters: Tensor | None = None
     kinds: Tensor | None = None

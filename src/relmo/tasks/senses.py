@@ -24,7 +24,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from relmo._files import open_regular, replacing_file
+from relmo._files import check_regular, replacing_file
 from relmo._read import PathLike
 from relmo._typing import Float
 from relmo.data.senses import Lexeme, SenseSentence, SenseWord
@@ -315,10 +315,7 @@ def load(
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    try:
-        open_regular(path).close()  # at a named pipe safetensors would wait
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    check_regular(path)
     metadata, sums = _read(path, (elmo.n_layers + 1, elmo.dim))
     if metadata["model"] != parameters_sha256(elmo.checkpoint()):
         raise InputError(

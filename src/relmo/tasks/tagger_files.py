@@ -24,7 +24,7 @@ from relmo.data.spans import Scheme
 from relmo.errors import ConfigError, InputError
 from relmo.formats import relmo_format
 from relmo.formats.checkpoint import Checkpoint
-from relmo.nn.bilm import without_memory
+from relmo.nn.bilm import no_init
 from relmo.tasks import folder as task_files
 from relmo.tasks.config import TaggerConfig
 from relmo.tasks.folder import (
@@ -145,5 +145,5 @@ def _unfilled(
     config: TaggerConfig, n_tags: int, elmo: ElmoReference | None, words: Vocabulary | None
 ) -> TaggerNetwork:
     shape = (0, 0) if elmo is None else (elmo.n_layers, elmo.dim)
-    with without_memory():
+    with no_init():
         return TaggerNetwork(config, n_tags, shape, 0 if words is None else len(words))

@@ -1,6 +1,6 @@
 """Sentences of like length together, a few batches' worth of a stream at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TypeVar
 
 import numpy as np
@@ -8,13 +8,12 @@ import numpy.typing as npt
 
 from relmo.errors import InputError
 
-__all__ = ["in_order", "length_batches", "window"]
+__all__ = ["length_batches", "read_ahead", "window"]
 
 Indices = npt.NDArray[np.int64]
 T = TypeVar("T", bound=Sized)
-Result = TypeVar("Result")
 
-_WHOLE_ROWS = 32  # sentences of a batch come in such numbers, see kernels.whole_rows
+_ROW_MULTIPLE = 32  # sentences of a batch come in such numbers, see kernels.padded_rows
 _WINDOW_BATCHES = 4  # batches' worth of sentences read ahead and sorted by length together
 
 
@@ -22,7 +21,7 @@ def length_batches(
     lengths: Sequence[int] | Indices,
     token_budget: int,
     max_rows: int | None = None,
-    whole_rows: int = 1,
+    row_multiple: int = 1,
 ) -> list[Indices]:
     """Sort sentences by length and cut them into batches of at most `token_budget` tokens.
 
@@ -30,11 +29,11 @@ def length_batches(
         lengths: tokens of each sentence, `(n_sentences,)`.
         token_budget: tokens in a batch; a longer sentence is a batch of its own.
         max_rows: sentences in a batch at most; None: as many as the budget allows.
-        whole_rows: cut a batch to a multiple of so many sentences, where it has more and is not
-            the last: a kernel may be made for round numbers.
+        row_multiple: cut a batch to a multiple of so many sentences, where it has more and is
+            not the last: a kernel may be made for round numbers.
 
     Returns:
-        Index arrays into `lengths`, longest batch first, each of falling length, equal lengths
+        Index arrays into `lengths`, longest batch first, each of decreasing length, equal lengths
         in their given order; together they hold every index once.
 
     Raises:
@@ -55,15 +54,15 @@ def length_batches(
         stop = max(start + 1, int(np.searchsorted(ends, spent + token_budget, side="right")))
         if max_rows is not None:
             stop = min(stop, start + max_rows)
-        if stop < len(order) and stop - start > whole_rows:
-            stop -= (stop - start) % whole_rows
+        if stop < len(order) and stop - start > row_multiple:
+            stop -= (stop - start) % row_multiple
         batches.append(order[start:stop])
         start, spent = stop, int(ends[stop - 1])
     return batches
 
 
 def window(sentences: Iterable[T], tokens: int) -> Iterator[list[T]]:
-    """Groups of consecutive sentences, lazily, so that a stream is worked through in pieces.
+    """Yield groups of consecutive sentences, lazily, so that a stream is worked through in pieces.
 
     Args:
         sentences: anything with a length; an empty one counts as one token here, so that a
@@ -91,24 +90,20 @@ def window(sentences: Iterable[T], tokens: int) -> Iterator[list[T]]:
         yield group
 
 
-def in_order(
-    sentences: Iterable[list[str]],
-    compute: Callable[[list[list[str]]], Iterable[Result]],
-    token_budget: int,
-) -> Iterator[Result]:
-    """Results for sentences in their order, computed in batches of like length, lazily.
+def read_ahead(
+    sentences: Iterable[list[str]], token_budget: int
+) -> Iterator[tuple[list[list[str]], list[list[int]]]]:
+    """Yield a few batches' worth of sentences at a time, sorted into batches of like length.
 
     Args:
-        sentences: tokenised; a few batches' worth are read ahead.
-        compute: a result for each sentence of a batch, whose sentences are of falling length.
-        token_budget: tokens of a batch, two marks a sentence counted.
+        sentences: tokenized; read as far as they are needed.
+        token_budget: tokens in a batch, two boundary tokens counted for each sentence.
+
+    Yields:
+        Consecutive sentences, and for each batch the positions of its sentences among them, of
+        decreasing length.
     """
     for group in window(sentences, _WINDOW_BATCHES * token_budget):
-        results: dict[int, Result] = {}
         lengths = [len(sentence) + 2 for sentence in group]
-        for batch in length_batches(lengths, token_budget, whole_rows=_WHOLE_ROWS):
-            numbers = batch.tolist()
-            computed = compute([group[number] for number in numbers])
-            results.update(zip(numbers, computed, strict=True))
-        for number in range(len(group)):
-            yield results.pop(number)
+        batches = length_batches(lengths, token_budget, row_multiple=_ROW_MULTIPLE)
+        yield group, [positions.tolist() for positions in batches]

@@ -62,14 +62,10 @@ class CharSpace:
             )
         self.max_characters_per_token = max_characters_per_token
         self._n_bytes = max_characters_per_token - 2
+        self.limit = f"{self._n_bytes} bytes"
 
     def __repr__(self) -> str:
         return f"CharSpace({self.max_characters_per_token})"
-
-    @property
-    def limit(self) -> str:
-        """What is read of a token at most."""
-        return f"{self._n_bytes} bytes"
 
     def inputs(self, tokens: Sequence[str]) -> tuple[npt.NDArray[Any], ...]:
         """What the token encoder takes: see `encode`."""

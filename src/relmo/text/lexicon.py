@@ -12,7 +12,6 @@
 A character is a code point. No token is lowercased, normalised or otherwise changed.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from pathlib import Path
@@ -21,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relmo._files import open_regular
+from relmo._files import read_regular
 from relmo._read import PathLike
-from relmo.errors import ConfigError, FormatError, InputError
+from relmo.errors import ConfigError, FormatError
 
 __all__ = ["BOS_WORD", "EOS_WORD", "OOV", "SPECIAL_CHARACTERS", "Lexicon", "LexiconReader",
            "read_dic"]  # fmt: skip
@@ -182,13 +181,7 @@ def read_dic(path: PathLike) -> list[str]:
             the number of lines, each once.
     """
     path = Path(path)
-    try:
-        with open_regular(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error
-    if len(data) > _MOST_BYTES:
-        raise FormatError(f"{path}: expected a lexicon, got more than {_MOST_BYTES} bytes")
+    data = read_regular(path, _MOST_BYTES)
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:

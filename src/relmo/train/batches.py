@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from relmo.data.corpora import Corpus
-from relmo.nn import packing as batching
+from relmo.nn.packing import pack
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, CharSpace
 from relmo.text.vocab import Vocabulary
 
@@ -212,13 +212,14 @@ def sentence_batch(sentences: Sequence[Sequence[str]], encoder: Encoder) -> LMBa
     Forwards `<S> w1 .. wn` predicts `w1 .. wn </S>`; backwards `</S> wn .. w1` predicts
     `wn .. w1 <S>`: n + 1 predictions each (Peters et al. 2018, section 3.1).
     """
-    packing = batching.pack([len(sentence) + 1 for sentence in sentences])
+    packing = pack([len(sentence) + 1 for sentence in sentences])
+    in_forward, in_backward = packing.forward.tolist(), packing.backward.tolist()
     forward = [token for sentence in sentences for token in (BOS_TOKEN, *sentence)]
     backward = [token for sentence in sentences for token in (*sentence, EOS_TOKEN)]
     return encoder.batch(
         packing.batch_sizes,
-        ([forward[k] for k in packing.forward], [backward[k] for k in packing.forward]),
-        ([backward[k] for k in packing.backward], [forward[k] for k in packing.backward]),
+        ([forward[k] for k in in_forward], [backward[k] for k in in_forward]),
+        ([backward[k] for k in in_backward], [forward[k] for k in in_backward]),
     )
 
 

@@ -9,13 +9,13 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from relmo.elmo.language_model import Context, NextWords, Surprisal
+from relmo.elmo.language_model import Context, LanguageModel, Surprisal
 from relmo.errors import InputError
 from relmo.text import batching
 from relmo.text.chars import UNK_TOKEN
 from relmo.train.batches import Encoder, sentence_batch
 from relmo.train.distributed import ALONE, Processes
-from relmo.train.objective import LanguageModel
+from relmo.train.objective import Objective
 
 __all__ = ["Bits", "Perplexity", "TextPerplexity", "perplexity", "text_perplexity", "thinned"]
 
@@ -42,7 +42,7 @@ class Perplexity:
 
 
 def perplexity(
-    model: LanguageModel,
+    model: Objective,
     encoder: Encoder,
     sentences: Iterable[Sequence[str]],
     *,
@@ -169,7 +169,7 @@ class TextPerplexity:
 
 
 def text_perplexity(
-    model: NextWords,
+    model: LanguageModel,
     sentences: Iterable[list[str]],
     *,
     context: Context = "fresh",
@@ -180,7 +180,7 @@ def text_perplexity(
     Args:
         model: the language model.
         sentences: tokenised; one without tokens has its end predicted too.
-        context: see `NextWords.surprisal`.
+        context: see `LanguageModel.surprisal`.
         closed: whether "<unk>" in the text is the unknown word, as in PTB and WikiText-2: the
             model's "<unk>" where its vocabulary has such a word, else its "<UNK>".
 

@@ -22,7 +22,9 @@ import torch
 from relmo._files import (
     leftovers,
     locked,
-    open_regular,
+    parse_json,
+    read_json,
+    read_regular,
     remove_leftovers,
     replacing_file,
     replacing_folder,
@@ -37,6 +39,7 @@ RUN, FLAGS, METRICS = "run.json", "run.toml", "metrics.jsonl"
 LAST, BEST = "last", "best"
 _STATE = "training.pt"
 _LOCK = "run.lock"
+_MOST_METRICS_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,10 @@ class RunFolder:
         """
         path = self.path / RUN
         try:
-            with open_regular(path) as file:
-                description = json.loads(file.read())
-        except (OSError, ValueError, RecursionError) as error:
-            raise FormatError(f"{path}: cannot be read: {error}") from error
-        if not isinstance(description, dict) or not {"config", "files"} <= description.keys():
+            description = read_json(path)
+        except InputError as error:
+            raise FormatError(str(error)) from error
+        if not {"config", "files"} <= description.keys():
             raise FormatError(f"{path}: expected an object with 'config' and 'files'")
         return description
 
@@ -193,19 +195,15 @@ class RunFolder:
     def _metrics(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each line of the metrics and its values, up to one that a kill cut off."""
         path = self.path / METRICS
-        try:
-            with open_regular(path) as file:
-                text = file.read().decode("utf-8", "replace")
-        except FileNotFoundError:
+        if not path.exists():
             return
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        text = read_regular(path, _MOST_METRICS_BYTES).decode("utf-8", "replace")
         for line in text.splitlines():
             try:
-                measures = json.loads(line)
-            except (ValueError, RecursionError):
+                measures = parse_json(line.encode(), METRICS)
+            except FormatError:
                 return
-            if not (isinstance(measures, dict) and isinstance(measures.get("step"), int)):
+            if not isinstance(measures.get("step"), int):
                 return
             yield line, measures
 

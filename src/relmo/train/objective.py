@@ -27,10 +27,10 @@ from relmo.nn.token_encoders import WordEmbedding
 from relmo.text.vocab import Vocabulary
 from relmo.train.batches import LMBatch
 
-__all__ = ["LanguageModel", "fill", "fill_words", "is_tied"]
+__all__ = ["Objective", "fill", "fill_words", "is_tied"]
 
 
-class LanguageModel(nn.Module):
+class Objective(nn.Module):
     """A biLM and the softmax that both its directions share.
 
     Args:
@@ -191,7 +191,7 @@ def is_tied(checkpoint: Checkpoint) -> bool:
 
 
 @torch.no_grad()
-def fill(model: LanguageModel, checkpoint: Checkpoint) -> None:
+def fill(model: Objective, checkpoint: Checkpoint) -> None:
     """Take a checkpoint's parameters, and those of its softmax where it has one.
 
     Raises:
@@ -221,7 +221,7 @@ def _named(cutoffs: tuple[int, ...] | None) -> str:
 
 
 @torch.no_grad()
-def fill_words(model: LanguageModel, path: str, vocab: Vocabulary) -> dict[str, Any]:
+def fill_words(model: Objective, path: str, vocab: Vocabulary) -> dict[str, Any]:
     """Start the word embedding from a file; words that are not in it keep their random vectors.
 
     All vectors of the file are multiplied by one number, so that theirs and the random ones are

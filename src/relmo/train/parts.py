@@ -16,7 +16,7 @@ from relmo.nn.bilm import BiLMState
 from relmo.nn.lstm import LSTMState
 from relmo.train.batches import Batches, Encoder, SentenceBatches, StreamBatches
 from relmo.train.config import TrainConfig
-from relmo.train.objective import CandidateSampler, LanguageModel
+from relmo.train.objective import CandidateSampler, Objective
 
 __all__ = ["Part"]
 
@@ -50,7 +50,7 @@ class Part:
         self.state: BiLMState | None = None
         self._keep_random()
 
-    def losses(self, model: LanguageModel) -> tuple[Tensor, Tensor, int]:
+    def losses(self, model: Objective) -> tuple[Tensor, Tensor, int]:
         """Return the next batch's losses, both directions, in nats, and their number."""
         config = self.config
         batch = self.batches.next().to(self.device)

@@ -23,7 +23,7 @@ from relmo.train.distributed import Processes, joined, own_device
 from relmo.train.evaluate import Perplexity, perplexity, thinned
 from relmo.train.folder import LAST, RUN, RunFolder
 from relmo.train.loop import Progress, Result, fit
-from relmo.train.objective import LanguageModel, fill, fill_words
+from relmo.train.objective import Objective, fill, fill_words
 from relmo.train.optimizers import OptimizerGroup, clip_gradient, learning_rate
 from relmo.train.parts import Part
 
@@ -158,12 +158,12 @@ class TrainingRun:
         self.optimizers = self._optimizers()
         self.model.train()
 
-    def _model(self) -> LanguageModel:
+    def _model(self) -> Objective:
         config, n_words = self.config, len(self.vocab)
         cutoffs = None
         if config.softmax == "adaptive":
             cutoffs = config.cutoffs or default_cutoffs(n_words)
-        return LanguageModel(
+        return Objective(
             config.model, n_words, config.dropout,
             variational=config.dropout_kind == "variational", cutoffs=cutoffs, tied=config.tied,
         )  # fmt: skip
