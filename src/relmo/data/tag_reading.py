@@ -117,8 +117,8 @@ def read_tags(
         sentences: the tags of each.
         scheme: to write them in; None: that of the corpus.
         kind: what they are known to be; None: what the scheme says or, without one, what they
-            fit. Where it is given and no scheme is, one tag may well be of another scheme than the
-            others, and no message names it.
+            fit. With a kind and no scheme, a tag may well be of another scheme than the others,
+            and no message names it.
         labels: known beforehand, such as those of the true tags for predicted ones.
         where: names a token in the messages.
 
