@@ -40,41 +40,51 @@ class Format:
 
 FORMATS = (
     Format(
-        relmo_format.NAME, relmo_format.find,
+        relmo_format.NAME,
+        relmo_format.find,
         title="relmo: a folder with `config.json`, `model.safetensors`, `vocab.txt`, `README.md`",
-        writes=True, has_mix=True, has_softmax=True,
+        writes=True,
+        has_mix=True,
+        has_softmax=True,
     ),
     Format(
-        bilm_hdf5.NAME, bilm_hdf5.find,
+        bilm_hdf5.NAME,
+        bilm_hdf5.find,
         title="AllenNLP and bilm-tf: `options.json` and HDF5 weights, a folder or two files",
         writes=True,
     ),
     Format(
-        bilm_tf.NAME, bilm_tf.find,
+        bilm_tf.NAME,
+        bilm_tf.find,
         title="bilm-tf: a TensorFlow training checkpoint with `options.json` and its vocabulary",
         has_softmax=True,
     ),
     Format(
-        tfhub_module.NAME, tfhub_module.find,
+        tfhub_module.NAME,
+        tfhub_module.find,
         title="TF-Hub: a module's folder (google/elmo/1-3, DeepPavlov's)",
         has_mix=True,
     ),
     Format(
-        manylangs.NAME, manylangs.find,
+        manylangs.NAME,
+        manylangs.find,
         title="ELMoForManyLangs: a folder with `encoder.pkl`, `token_embedder.pkl` and lexicons",
         has_softmax=True,
     ),
     Format(
-        allennlp_model.NAME, allennlp_model.find,
+        allennlp_model.NAME,
+        allennlp_model.find,
         title="AllenNLP: the ELMo in a trained model, `weights.th` or `model.tar.gz`",
         has_mix=True,
     ),
     Format(
-        archives.NAME, lambda path: archives.find(path, _read_path),
+        archives.NAME,
+        lambda path: archives.find(path, _read_path),
         title="zip or tar of any of these, NLPL's and simple_elmo's zips",
-        has_mix=True, has_softmax=True,
+        has_mix=True,
+        has_softmax=True,
     ),
-)  # fmt: skip
+)
 
 
 def read(

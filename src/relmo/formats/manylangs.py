@@ -39,8 +39,12 @@ logger = logging.getLogger(__name__)
 NAME = "manylangs"
 CONFIG, WORDS, CHARACTERS = "config.json", "word.dic", "char.dic"
 ENCODER, TOKENS, CLASSIFIER = "encoder.pkl", "token_embedder.pkl", "classifier.pkl"
-_PUBLISHED: Mapping[str, Any] = {"cell_clip": 3, "proj_clip": 3, "activation": "relu",
-                                 "max_characters_per_token": 50}  # fmt: skip
+_PUBLISHED: Mapping[str, Any] = {
+    "cell_clip": 3,
+    "proj_clip": 3,
+    "activation": "relu",
+    "max_characters_per_token": 50,
+}
 """What shapes do not tell, as all published models have it."""
 _INPUT = "forward_layer_0.input_linearity.weight"
 
@@ -132,8 +136,11 @@ def _settings(
     logger.warning(
         "%s: '%s' has no %r: its shape is inferred from its tensors, and what they do not tell "
         "is taken as in the published models: %s",
-        NAME, folder, path.name, ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items()),
-    )  # fmt: skip
+        NAME,
+        folder,
+        path.name,
+        ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items()),
+    )
     inferred = _inferred(found[ENCODER], found[TOKENS], f"{NAME}: {folder}")
     return inferred, f"the tensors of '{folder}'"
 
@@ -271,13 +278,15 @@ def _softmax(
         ("column_emb.weight", "column_bias.weight", {"oov_column"}),  # which it never reads
     ):
         fits = found.keys() == {weight, bias, *rest} and (
-            tuple(found[weight].shape), found[bias].numel(),
-        ) == (shape, len(words))  # fmt: skip
+            tuple(found[weight].shape),
+            found[bias].numel(),
+        ) == (shape, len(words))
         if fits:
             softmax = {"weight": _kept(found[weight]), "bias": _kept(found[bias].flatten())}
             for name, tensor in softmax.items():
                 _checks.check_finite(name, tensor, where)
             return softmax, Vocabulary(words)
-    logger.warning("%s: left aside, as it is no softmax over the %d words of %s", where,
-                   len(words), WORDS)  # fmt: skip
+    logger.warning(
+        "%s: left aside, as it is no softmax over the %d words of %s", where, len(words), WORDS
+    )
     return None, None

@@ -213,8 +213,10 @@ def _read_lexicon(path: Path, config: BiLMConfig) -> Lexicon | None:
     if path.exists():
         values = read_json(path, where, _MOST_LEXICON_BYTES)
         if values.keys() != {"words", "characters"}:
-            raise FormatError(f"{where}: expected the keys 'words' and 'characters', got "
-                              f"{', '.join(map(repr, values)):.60}")  # fmt: skip
+            raise FormatError(
+                f"{where}: expected the keys 'words' and 'characters', got "
+                f"{', '.join(map(repr, values)):.60}"
+            )
         for key, names in values.items():
             if names is not None and not (
                 isinstance(names, list) and all(isinstance(name, str) for name in names)
