@@ -8,11 +8,21 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from io import BufferedIOBase
+from itertools import islice
 from pathlib import Path
 
 from relmo.errors import InputError, MissingExtraError
 
-__all__ = ["COMPRESSED", "MAX_LINE_BYTES", "PathLike", "chunks", "content", "expand", "lines"]
+__all__ = [
+    "COMPRESSED",
+    "MAX_LINE_BYTES",
+    "PathLike",
+    "chunks",
+    "content",
+    "expand",
+    "line_batches",
+    "lines",
+]
 
 
 def expand(given: Iterable[str | os.PathLike[str]]) -> tuple[Path, ...]:
@@ -72,6 +82,7 @@ PathLike = str | os.PathLike[str]
 MAX_LINE_BYTES = 16 * 2**20
 """A longer line is an error: a file without line feeds would be read into memory whole."""
 _CHUNK_BYTES = 2**20
+_BATCH_LINES = 2**16
 # A run of one byte is 4 bytes of .zst for 128 KiB of text: at most 16 MiB come from one piece.
 _ZSTD_PIECE_BYTES = 512
 _BOM = b"\xef\xbb\xbf"
@@ -102,6 +113,13 @@ def lines(path: PathLike, skip: int = 0) -> Iterator[str]:
                 f"{path}: line {number}: not UTF-8: byte 0x{line[error.start]:02x} at column "
                 f"{error.start + 1} ({error.reason}); convert the file to UTF-8"
             ) from error
+
+
+def line_batches(path: PathLike) -> Iterator[list[str]]:
+    """Yield the lines of a file as `lines` does, many at a time, which is faster for short ones."""
+    stream = lines(path)
+    while batch := list(islice(stream, _BATCH_LINES)):
+        yield batch
 
 
 def content(path: PathLike, most: int) -> bytes:

@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relmo._files import replacing_file
-from relmo._read import PathLike, lines
+from relmo._read import PathLike, line_batches
 from relmo.errors import FormatError, InputError
 from relmo.text.chars import BOS_TOKEN, EOS_TOKEN, UNK_TOKEN
 from relmo.text.tokenizers import check_strings
@@ -136,7 +136,7 @@ class Vocabulary:
             FormatError: a word comes twice, or a required special word is not there.
         """
         line_of: dict[str, int] = {}
-        for number, line in enumerate(lines(path), start=1):
+        for number, line in enumerate(chain.from_iterable(line_batches(path)), start=1):
             word = line.strip()
             if word == _SKIPPED:
                 continue
