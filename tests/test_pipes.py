@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from relmo._files import lacks, locked, read_json, read_regular
-from relmo.cli import config_file
-from relmo.cli.config_file import ConfigFile
+from relmo.cli import _config_file
+from relmo.cli._config_file import ConfigFile
 from relmo.errors import FormatError, InputError, RelmoError
 from relmo.hub import _cache
 from relmo.tasks import senses
@@ -73,7 +73,7 @@ def test_run_json_as_deep_as_can_be_is_an_error(text: str, tmp_path: Path):
 def test_a_configuration_comes_through_a_pipe_as_any_text_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(config_file, "_MOST_BYTES", 2**15)
+    monkeypatch.setattr(_config_file, "_MOST_BYTES", 2**15)
     for text in ("steps = 3\n", "steps = 3\n" * 2**12):
         read, write = os.pipe()  # as a shell makes of <(...)
         os.write(write, text.encode())

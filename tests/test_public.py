@@ -40,9 +40,17 @@ def test_text_can_be_imported_without_torch():
 def test_import_brings_in_no_optional_library():
     code = (
         "import sys, relmo, relmo.elmo.model, relmo.compat.simple_elmo; "
-        "found = {'matplotlib', 'zstandard', 'typer', 'rich', 'fsspec', 'aiohttp', "
+        "found = {'matplotlib', 'zstandard', 'cyclopts', 'rich', 'fsspec', 'aiohttp', "
         "'huggingface_hub', 'pyarrow', 'sacremoses', 'sklearn', 'spacy', 'sentence_transformers', "
         "'keras'} & {*sys.modules}; "
         "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_the_tasks_have_one_import_that_needs_torch_only_when_a_name_is_used():
+    code = (
+        "import sys, relmo.tasks; assert 'torch' not in sys.modules; "
+        "from relmo.tasks import Classifier, Tagger; assert Tagger.train and Classifier.train"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -23,7 +23,8 @@ def _block(command: str) -> str:
     with mock.patch.dict(os.environ, {"COLUMNS": "80", "LINES": "24"}):
         ran = relmo(*command.split())
     assert ran.code == 0, ran
-    return f"<!-- relmo {command} -->\n```text\n$ relmo {command}\n{ran.out}```\n"
+    page = "\n".join(line.rstrip() for line in ran.out.splitlines())
+    return f"<!-- relmo {command} -->\n```text\n$ relmo {command}\n{page}\n```\n"
 
 
 if __name__ == "__main__":

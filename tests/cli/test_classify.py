@@ -119,7 +119,10 @@ def test_vectors_of_a_file_are_kept_and_needed_no_more(files: Path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--pooling", "sum"), "--pooling must be max, mean or attention"),
+        (
+            ("--pooling", "sum"),
+            'Invalid value "sum" for --pooling. Choose from: "max", "mean", "attention".',
+        ),
         (("--layers", "7"), "--layers 7: the biLM has the layers 0 to 2"),
         (("--no-elmo", "--finetune-elmo"), "--finetune-elmo: the network reads no biLM"),
     ],

@@ -5,15 +5,17 @@ import inspect
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-import typer
+from cyclopts.utils import UNSET
 
-from relmo.cli import finetune, runs, train
-from relmo.cli.config_file import ConfigFile
+from relmo.cli import _flags, train
+from relmo.cli._config_file import CommandLine, ConfigFile
+from relmo.cli.main import make_app
 from relmo.config import BiLMConfig
-from relmo.train.config import PRESETS, TrainConfig
+from relmo.settings import Bounds
+from relmo.train.config import PRESETS, TrainConfig, TrainSettings
 from relmo.train.description import to_toml
 from tests.helpers import relmo, tiny_model
 from tests.train.helpers import (
@@ -125,35 +127,72 @@ def test_the_run_toml_of_a_fine_tuning_repeats_it(tmp_path: Path):
     assert relative.code == 0, relative.err
 
 
-def options(command: Any) -> dict[str, str]:
-    """The first name at the command line of each of a command's flags, by its parameter."""
-    app = typer.Typer()
-    app.command()(command)
-    return {str(p.name): p.opts[0] for p in typer.main.get_command(app).params if p.name}
+def filled(command: str, file: Path) -> dict[str, list[str]]:
+    """What a file gives of a command's arguments, as it would be typed, by their names."""
+    line = CommandLine()
+    app = make_app(line)
+    arguments = app[command].assemble_argument_collection()
+    typed = {a.field_info.name: a for a in arguments if not a.children}
+    ConfigFile.read(file).fill(list(typed.values()))
+    return {name: [str(token.implicit_value if token.implicit_value is not UNSET else token.value)
+                   for token in a.tokens] for name, a in typed.items()}  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [train.train, finetune.finetune])
-def test_every_setting_of_a_run_is_a_flag_and_a_key(command: Any, tmp_path: Path):
-    is_new = command is train.train
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_every_setting_of_a_run_is_a_flag_and_a_key(command: str, tmp_path: Path):
+    is_new = command == "train"
     settings = TrainConfig(
         model=PRESETS["mini"] if is_new else WORD_MODEL, softmax="adaptive", cutoffs=(3, 9)
     )
     names = {field.name for field in dataclasses.fields(TrainConfig)} - {"model"}
     names -= set() if is_new else {"tied", "word_vectors"}  # as the model is
-    flags = options(command)
-    assert names <= flags.keys()
-    for name, flag in flags.items():
-        assert flag in (name, "--" + name.replace("_", "-")), "a key is the flag's name"
     text = {"files": ["a"], "field": "text", "tokenizer": "spacy:de"}
     start = {} if is_new else {"from": {"source": "/m"}}
     description = {"config": settings.to_dict(), **start, **text, "valid": text,
                    "ran_on": [{"device": "cpu"}]}  # fmt: skip
-    file = ConfigFile(tmp_path / "run.toml", to_toml(description))
-    given = file.flags(inspect.unwrap(command))
-    assert TrainConfig(model=settings.model, **runs.settings(given)) == settings
-    optional = {name for name in names if getattr(settings, name) is None}
-    assert names - optional <= given.keys()
-    assert (given["files"], given["vocab"]) == ([str(tmp_path / "a")], f"{tmp_path}/last/vocab.txt")
+    values = filled(command, told(tmp_path, to_toml(description)))
+    assert names <= values.keys()
+    for name in names:
+        value = getattr(settings, name)
+        expected = list(value) if isinstance(value, tuple) else [value] * (value is not None)
+        assert values[name] == list(map(str, expected)), name
+    assert (values["files"], values["vocab"]) == (
+        [str(tmp_path / "a")],
+        [f"{tmp_path}/last/vocab.txt"],
+    )
+
+
+def test_a_new_setting_is_a_flag_a_key_and_a_row_of_the_help_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Longer(TrainSettings):
+        momentum: Annotated[float, Bounds(at_least=0, below=1)] = 0.25
+        """How much of the last step is taken again."""
+
+    seen = []
+    command = inspect.unwrap(train.train)
+    monkeypatch.setitem(command.__annotations__, "settings", Annotated[Longer, _flags.flat])
+    monkeypatch.setitem(command.__kwdefaults__, "settings", Longer())
+    monkeypatch.setattr(train, "TrainConfig", lambda **values: seen.append(values) or 1 / 0)
+    ran = relmo("train", "--help")
+    assert re.search(r"--momentum FLOAT +How much of the last step is taken", ran.out)
+    assert "[default: 0.25]" in ran.out
+    file = told(tmp_path, "momentum = 0.5\n")
+    for arguments, expected in (
+        (("--momentum", "0.75"), 0.75),
+        (("--config", file), 0.5),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            relmo("train", tmp_path / "a.txt", "--out", "out", *arguments)
+        assert seen[-1]["momentum"] == expected
+    for arguments, message in (
+        (("--momentum", "1"), "--momentum must be at least 0 and below 1, got 1.0"),
+        (("--config", told(tmp_path, "momentum = 1\n")), "line 1: 'momentum' must be at least 0"),
+    ):
+        ran = relmo("train", tmp_path / "a.txt", "--out", "out", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert message in ran.err
 
 
 def test_a_run_from_word_vectors_is_repeated(tmp_path: Path):
@@ -182,9 +221,8 @@ def test_the_table_of_the_model_takes_every_field_of_its_shape(tmp_path: Path):
         text = {"files": [], "field": "text", "tokenizer": "moses"}
         description = {"config": TrainConfig(model=shape).to_dict(), **text, "valid": None,
                        "ran_on": [{"device": "cpu"}]}  # fmt: skip
-        file = ConfigFile(tmp_path / "run.toml", to_toml(description))
-        file.flags(inspect.unwrap(train.train))
-        assert train._shape({"config": file, "preset": None}) == shape
+        file = told(tmp_path, to_toml(description))
+        assert train._shape(None, ConfigFile.read(file)) == shape
 
 
 def test_the_example_of_the_documentation_runs(tmp_path: Path):
@@ -204,28 +242,28 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path):
 
 WRONG = {
     'batch-tokens = "640"': "line 2: 'batch-tokens': unknown key; did you mean 'batch_tokens'?",
-    "[training]\nx = 1": "line 2: 'training': unknown key; known are batch_tokens, ",
+    "[training]\nx = 1": "line 2: 'training': unknown key; known are files, ",
     'config = "run.toml"': "line 2: 'config': unknown key",
-    'batch_tokens = "640"': "line 2: 'batch_tokens' is '640', expected a whole number",
-    "batch_tokens = 640.0": "line 2: 'batch_tokens' is 640.0, expected a whole number",
-    "seed = true": "line 2: 'seed' is True, expected a whole number",
-    "learning_rate = false": "line 2: 'learning_rate' is False, expected a number",
+    'batch_tokens = "640"': "line 2: 'batch_tokens' is '640', expected an integer",
+    "batch_tokens = 640.0": "line 2: 'batch_tokens' is 640.0, expected an integer",
+    "seed = true": "line 2: 'seed' is True, expected an integer",
+    "learning_rate = false": "line 2: 'learning_rate' is False, expected a finite number",
     "resume = 1": "line 2: 'resume' is 1, expected true or false",
-    "mode = 3": "line 2: 'mode' is 3, expected a string",
-    "vocab = []": r"line 2: 'vocab' is \[\], expected a path in quotes",
-    'valid = ["v", 2]': "line 2: 'valid' is 2, expected a list, each a path in quotes",
-    "vocab_size = 2": "line 2: 'vocab_size' is 2: .*4",
-    "batch_tokens = 0": "line 2: 'batch_tokens': --batch-tokens must be at least 1, got 0",
-    "dropout = 1": r"line 2: 'dropout': --dropout must be from 0 to below 1, got 1\.0",
-    'preset = "big"': "line 2: 'preset': --preset: expected one of mini, .*, got 'big'",
+    "mode = 3": "line 2: 'mode' is 3, expected 'sentence' or 'rows' or 'stream'",
+    "vocab = []": r"line 2: 'vocab' is \[\], expected a string",
+    'valid = ["v", 2]': r"line 2: 'valid'\[1\] is 2, expected a string",
+    "vocab_size = 2": "line 2: 'vocab_size' must be at least 4, got 2",
+    "batch_tokens = 0": "line 2: 'batch_tokens' must be at least 1, got 0",
+    "dropout = 1": r"line 2: 'dropout' must be at least 0 and below 1, got 1\.0",
+    'preset = "big"': "line 2: 'preset' must be one of mini, .*, got 'big'",
     'device = "gpu9"': "line 2: 'device': --device gpu9: ",
     'preset = "mini"\n[model]\nlstm_dim = 6': r"line 2: 'preset' and \[model\]: give one of them",
-    "[model]\nlstm_dim = 6\nwidth = 4": "model: unknown key 'width'; BiLMConfig knows",
-    '[model]\nlstm_dim = "6"': "model: 'lstm_dim' is '6', expected a whole number",
+    "[model]\nlstm_dim = 6\nwidth = 4": "model: unknown key 'width'; known are lstm_dim",
+    '[model]\nlstm_dim = "6"': "model: lstm_dim is '6', expected an integer",
     "[model]\nlstm_dim = 6": "model: the key 'projection_dim' is missing",
     "model = 3": "line 2: 'model': unknown key",
-    "seed = ": r"no TOML: Invalid value \(at line 2, column 8\)",
-    "a = " + "[" * 3000: "no TOML: ",
+    "seed = ": r"not TOML: Invalid value \(at line 2, column 8\)",
+    "a = " + "[" * 3000: "not TOML: ",
 }
 
 
@@ -252,8 +290,8 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path):
 
 def test_what_neither_the_file_nor_the_command_line_gives_is_named(tmp_path: Path):
     file = told(tmp_path, 'files = "a.txt"')
-    assert "Missing option '--out'" in relmo("train", "--config", file).err
-    assert "Missing argument 'CORPUS'" in relmo("train", "--out", "x").err
+    assert "train: --out is missing" in relmo("train", "--config", file).err
+    assert "train: FILES is missing" in relmo("train", "--out", "x").err
 
 
 def test_an_error_in_what_the_command_line_gives_is_not_laid_to_the_file(tmp_path: Path):

@@ -56,7 +56,7 @@ def test_a_model_is_tuned_printed_loaded_and_converted(files: Files, tmp_path: P
     assert after[2] < before[2]
     n_steps = -(-(n_tokens + 60) // 40)
     assert ran.out.splitlines()[-1] == (
-        f"{files.out / 'best'}: {n_steps} steps, {40 * n_steps:,} tokens a direction, "
+        f"{files.out / 'best'}: {n_steps} steps, {40 * n_steps:,} tokens per direction, "
         f"validation perplexity {after[2]:.2f}"
     )
     best = files.out / "best"

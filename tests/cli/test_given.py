@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relmo.cli import given
+from relmo.cli import _inputs
 from relmo.cli.models import models
 from tests.hub.server import Page, serving
 
@@ -25,14 +25,14 @@ def test_a_download_shows_its_progress_on_a_terminal(
     monkeypatch.setenv("TERM", "xterm")
     with serving() as server, contextlib.redirect_stderr(Terminal()) as err:
         server.pages["/elmo.zip"] = Page(b"x" * 10**6)
-        path = given.find(server.url("/elmo.zip"))
+        path = _inputs.find_model(server.url("/elmo.zip"))
     assert path.read_bytes() == b"x" * 10**6
     assert "elmo.zip" in err.getvalue()
 
 
-def test_models_are_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_models_are_a_table_that_fits_a_terminal(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
     with contextlib.redirect_stdout(Terminal()) as out:
         models(language="eu", as_json=False)
-    assert "Basque, by S. Schweter" in out.getvalue()
-    assert "─" in out.getvalue()
+    assert "Basque, by S. Sch" in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= 80

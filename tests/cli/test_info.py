@@ -24,7 +24,7 @@ format          relmo, {size(model) / 1000:.1f} kB
 layers          3: the token layer, then 2 LSTM layers in each direction
 dim             8: 4 forward, 4 backward
 token encoder   character vectors of 3; filters: 3 of width 1, 5 of width 2; relu; 1 highway \
-layer; 50 characters a token
+layer; 50 characters per token
 LSTMs           6 cells; projected to 4; cells clipped at 3; outputs clipped at 3; skip connections
 parameters      1,970
   token encoder 1,010
@@ -74,7 +74,7 @@ def test_a_model_with_a_lexicon_is_described_too(goldens):
     assert "format          manylangs, 62.0 kB\n" in ran.out
     assert (
         "token encoder   10 word vectors of 5; 44 character vectors of 8; filters: 4 of width 1, "
-        "5 of width 2, 6 of width 3; relu; 2 highway layers; 20 characters a token\n"
+        "5 of width 2, 6 of width 3; relu; 2 highway layers; 20 characters per token\n"
     ) in ran.out
     assert "parameters      10,867\n" in ran.out
     facts = json.loads(relmo("info", goldens / "manylangs", "--json").out)
@@ -85,9 +85,9 @@ def test_a_learned_mix_is_told_of(goldens):
     lines = relmo("info", goldens / "tfhub_module").out.splitlines()
     mixes = json.loads(relmo("info", goldens / "tfhub_module", "--json").out)["mixes"]
     (mix,) = relmo_load(goldens / "tfhub_module").mixes
-    assert mixes == [mix.to_dict()]
-    said = ", ".join(f"{share:.4g}" for share in mix.shares())
-    assert lines[-1] == f"mix             {said} of layers 0 to 2"
+    assert mixes == [json.loads(json.dumps(mix.to_dict()))]
+    weights = ", ".join(f"{weight:.4g}" for weight in mix.shares())
+    assert lines[-1] == f"mix             {weights} of layers 0 to 2"
 
 
 def test_what_is_no_model_is_one_line(tmp_path):

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import time
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import relmo as package
-from relmo.cli import embed, main
+from relmo.cli import embed
 from tests.cli import help_pages
 from tests.helpers import relmo
 
@@ -49,7 +50,10 @@ def test_every_command_has_help_that_names_each_option_in_words():
     for command in COMMANDS:
         ran = relmo(*command.split(), "--help")
         assert (ran.code, ran.err) == (0, "")
-        assert ran.out.startswith(f"Usage: relmo {command} [OPTIONS]")
+        assert ran.out.startswith(f"Usage: relmo {command}")
+        assert re.search(rf"^ ?relmo {command} ", ran.out, re.MULTILINE), "an example"
+        assert max(map(len, ran.out.splitlines())) <= 80
+        assert ran == relmo(*command.split(), "-h")
 
 
 def test_the_help_pages_in_the_documentation_are_those_of_the_program():
@@ -62,7 +66,7 @@ def test_the_help_pages_in_the_documentation_are_those_of_the_program():
 def test_an_unknown_command_exits_2():
     ran = relmo("embde")
     assert (ran.code, ran.out) == (2, "")
-    assert "No such command 'embde'" in ran.err
+    assert ran.err.startswith('relmo: error: Unknown command "embde". Did you mean "embed"? ')
 
 
 def test_help_imports_neither_torch_nor_numpy_and_is_quick():
@@ -79,10 +83,32 @@ def test_ctrl_c_exits_130_without_a_traceback(monkeypatch):
     def interrupted(arguments: list[str]) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(embed.lines, "check", interrupted)
+    monkeypatch.setattr(embed._inputs, "check_lines", interrupted)
     ran = relmo("embed", "a", "-o", "v.h5")
     assert (ran.code, ran.out) == (130, "")
     assert "Traceback" not in ran.err
+
+
+WRONG = {
+    "verify a b": "verify: unexpected 'b'; see --help",
+    "verify --jsn": "Unknown option: --jsn.",
+    "embed a": "embed: --output is missing; see --help",
+    "embed a -o": "embed: the value of -o is missing; see --help",
+    "vocab a -o v --size x": "--size is 'x', expected an integer",
+    "vocab a -o v --size 1.5": "--size is '1.5', expected an integer",
+    "vocab a -o v --size 3": "--size must be at least 4, got 3",
+    "train a --out r --mode row": 'Invalid value "row" for --mode. Choose from: "sentence", "rows"',
+    "train a --out r --dropout x": 'Invalid value for --dropout: unable to convert "x" into float.',
+    "train a --out r --cutoffs 9,3": "--cutoffs must be increasing numbers from 1 on, got 9,3",
+    "tag trian": 'Unknown command "trian". Did you mean "train"?',
+}
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_wrong_usage_is_one_line_and_exit_code_2(command: str):
+    ran = relmo(*command.split())
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith(f"relmo: error: {WRONG[command]}")
 
 
 def test_a_closed_pipe_is_silent():
@@ -109,8 +135,12 @@ def test_a_standard_output_that_is_full_is_one_error():
 
 @pytest.mark.parametrize("message", ["two\n  lines", "one line"])
 def test_an_error_is_one_line(message, monkeypatch):
-    def failing(**_: object) -> None:
+    def failing(_: object) -> None:
         raise package.FormatError(message)
 
-    monkeypatch.setattr(main, "app", failing)
-    assert relmo() == (2, "", f"relmo: error: {' '.join(message.split())}\n")
+    monkeypatch.setattr(embed._inputs, "check_lines", failing)
+    assert relmo("embed", "a", "-o", "v.h5") == (
+        2,
+        "",
+        f"relmo: error: {' '.join(message.split())}\n",
+    )

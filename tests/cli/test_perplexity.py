@@ -28,11 +28,11 @@ text         2 sentences, 8 tokens
 unknown      2 tokens, 25.00 %, each predicted as the unknown word
 context      fresh
 
-perplexity                     forward    backward        mean
-per token, </S> counted          16.22       14.36       15.29
-per token, </S> left out         18.85       18.06       18.46
-per word, </S> shared out        32.56       27.95       30.25
-per known word                   15.56       13.58       14.57
+perplexity                   forward   backward    mean
+per token, </S> counted        16.22      14.36   15.29
+per token, </S> left out       18.85      18.06   18.46
+per word, </S> distributed     32.56      27.95   30.25
+per known word                 15.56      13.58   14.57
 """,
         "",
     )

@@ -52,17 +52,16 @@ POS = [
 ]
 SENSES = ["--senses", "wsd/semcor"]
 TABLE = """\
-tiny
-                     part of speech, accuracy %   word senses, held out, F1 %
-token layer                               100.0                          50.0
-layer 1                                   100.0                         100.0
-layer 2                                   100.0                         100.0
-average                                   100.0                         100.0
-most frequent tag                         100.0                             -
-static vectors                            100.0                             -
-first sense                                   -                          50.0
-words learned from                           12                            38
-words tested                                 12                             2
+tiny                part of speech, accuracy %   word senses, held out, F1 %
+token layer                              100.0                          50.0
+layer 1                                  100.0                         100.0
+layer 2                                  100.0                         100.0
+average                                  100.0                         100.0
+most frequent tag                        100.0                             -
+static vectors                           100.0                             -
+first sense                                  -                          50.0
+words trained on                            12                            38
+words tested                                12                             2
 """
 
 
@@ -103,7 +102,7 @@ def test_without_data_the_folder_of_the_environment_is_used_and_a_figure_drawn(
     ("arguments", "expected"),
     [
         ([], "relmo: error: no data: give --pos-train and --pos-test"),
-        (POS[:2], "--pos-train and --pos-test: go together"),
+        (POS[:2], "--pos-train and --pos-test: give both, or neither"),
         (["--senses-test", "static.txt"], "relmo: error: no data"),
         ([*POS, "--senses-test", "a.xml"], "--senses-test: needs --senses"),
         ([*SENSES, "--static", "static.txt"], "--static: needs --pos-train"),

@@ -101,14 +101,14 @@ def test_neighbours_are_printed_as_keywords_in_context():
     lines = ran.out.splitlines()
     assert lines[:2] == ["the [cat] sat .", "nearest of 5 uses"]
     assert [line for line in lines if line and not line.startswith(" ")][2:] == [
-        "one vector a word", "layer 1", "layer 2",
+        "one vector per word", "layer 1", "layer 2",
     ]  # fmt: skip
     assert len({line.index("[cat") for line in lines if line.startswith("  ") and "[" in line}) == 1
     found = json.loads(relmo(*ask, "--any-word", "--layer", "1", "--report", "json").out)
     assert (found["uses"], list(found["layers"]), found["words"]) == (28, ["layer 1"], [])
     assert len(found["layers"]["layer 1"]) == 10
     table = relmo(*ask, "-n", "2", "--report", "markdown").out.splitlines()
-    assert table[0] == "| one vector a word | layer 1 | layer 2 |"
+    assert table[0] == "| one vector per word | layer 1 | layer 2 |"
     assert len(table) == 4
 
 

@@ -59,5 +59,6 @@ def test_errors_are_one_line():
     assert relmo("substitutes", "tiny", "-", stdin="\n") == (
         2,
         "",
-        "relmo: error: no sentence in the input; expected one a line, with a word in [brackets]\n",
+        "relmo: error: no sentence in the input; expected one per line, with a word in "
+        "[brackets]\n",
     )

@@ -112,7 +112,7 @@ def test_surprisals_sum_to_the_perplexity():
         (
             ["tiny", "-"],
             b"\n",
-            "relmo: error: no token in the input; expected one tokenised sentence a line\n",
+            "relmo: error: no token in the input; expected one tokenized sentence per line\n",
         ),
         (
             ["tiny", "-"],

@@ -178,16 +178,16 @@ def test_what_cannot_be_written_is_said_before_the_work_begins(monkeypatch: pyte
     monkeypatch.setattr(Corpus, "__iter__", lambda _: pytest.fail("the corpus is read"))
     Path("corpus/v.txt").write_text("earlier\n")
     for arguments, message in {
-        ("-o", "no/v.txt"): "cannot write 'no/v.txt': not a file in a folder that is there",
-        ("-o", "corpus"): "cannot write 'corpus': not a file in a folder that is there",
+        ("-o", "no/v.txt"): "cannot write 'no/v.txt': not a file in an existing folder",
+        ("-o", "corpus"): "cannot write 'corpus': not a file in an existing folder",
         ("-o", "v.xz"): "v.xz: a vocabulary is written plain or as .gz, not .xz",
-        ("-o", "corpus/v.txt"): "corpus/v.txt: is among the corpus's files; write to another place",
+        ("-o", "corpus/v.txt"): "corpus/v.txt: is among the corpus's files; write elsewhere",
         (
             "-o",
             "v",
             "--counts",
             "no/c",
-        ): "cannot write 'no/c': not a file in a folder that is there",
+        ): "cannot write 'no/c': not a file in an existing folder",
         ("-o", "v", "--counts", "c.gz"): "c.gz: counts are written plain, not .gz",
         (
             "-o",
@@ -215,6 +215,6 @@ def test_on_a_terminal_there_is_a_bar_and_the_same_vocabulary(monkeypatch: pytes
     monkeypatch.setenv("TERM", "xterm")
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    vocab.vocab([Path("corpus")], Path("again.txt"))
+    vocab.vocab([Path("corpus")], output=Path("again.txt"))
     assert out.getvalue() == expected.out.replace("v.txt", "again.txt")
     assert "file 1 of 2, 3 tokens, " in terminal.getvalue()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relmo.cli import watch
+from relmo.cli import _output
 from relmo.train.loop import Progress
 from tests.helpers import relmo, tiny_model
 from tests.train.helpers import HELD_OUT, VOCAB, random_sentences, write
@@ -32,7 +32,7 @@ def test_a_signal_is_noted_though_the_terminal_may_be_gone(
     outside = signal.signal(kind, signal.default_int_handler)  # the tests may run under nohup
     monkeypatch.setattr(sys, "stderr", Closed())
     try:
-        with watch.stop_on_signals() as received:
+        with _output.stop_on_signals() as received:
             os.kill(os.getpid(), kind)
             assert received == [kind]
         assert signal.getsignal(kind) == signal.default_int_handler
@@ -43,7 +43,7 @@ def test_a_signal_is_noted_though_the_terminal_may_be_gone(
 def test_a_run_under_nohup_outlives_its_terminal():
     earlier = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with watch.stop_on_signals() as received:
+        with _output.stop_on_signals() as received:
             os.kill(os.getpid(), signal.SIGHUP)
             assert received == []
     finally:
@@ -52,7 +52,7 @@ def test_a_run_under_nohup_outlives_its_terminal():
 
 def test_a_display_that_nobody_reads_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "stderr", Closed())
-    with watch.display() as show:
+    with _output.display() as show:
         show(Progress(step=1, max_steps=1, loss=1.0, tokens_per_second=1.0, seconds_left=0.0,
                       validation={}))  # fmt: skip
 
@@ -65,14 +65,14 @@ def test_the_progress_line_has_loss_speed_time_and_the_last_validation(seconds: 
     progress = Progress(step=7, max_steps=9, loss=3.8417, tokens_per_second=6629.8,
                         seconds_left=seconds, validation={})  # fmt: skip
     said = f"loss 3.842  6,630 tokens/s  {left} left"
-    assert watch._measures(progress) == said
+    assert _output._measures(progress) == said
     for measures, told in (
         ({"perplexity": 49.312}, "validation perplexity 49.31"),
         ({"f1": 61.2, "accuracy": 97.0}, "development F1 61.20"),
         ({"macro_f1": 88.0, "accuracy": 91.04}, "development accuracy 91.04"),
     ):
         vars(progress)["validation"] = measures
-        assert watch._measures(progress) == f"{said}  {told}"
+        assert _output._measures(progress) == f"{said}  {told}"
 
 
 @pytest.mark.parametrize("command", ["train", "finetune"])

@@ -1,4 +1,4 @@
-"""Settings of a run: read back as written, refused with the flag named, continued unchanged."""
+"""Settings of a run: read back as written, refused with the field named, continued unchanged."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ def test_presets_have_the_published_sizes(name: str, n_parameters: int):
 
 
 def test_an_unknown_preset_is_an_error_that_lists_them():
-    with pytest.raises(ConfigError, match=r"--preset: expected one of mini, small, .* got 'huge'"):
+    with pytest.raises(ConfigError, match=r"preset must be one of mini, small, .* got 'huge'"):
         preset("huge")
 
 
@@ -35,42 +35,44 @@ def test_settings_are_read_back_from_json_as_written(name: str):
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    *(({name: 0}, "--" + name.replace("_", "-") + " must be at least 1, got 0")
+    *(({name: 0}, name + " must be at least 1, got 0")
       for name in ("batch_tokens", "pool_batches", "unroll_steps", "n_candidates", "max_steps",
                    "save_every_steps", "validate_every_steps")),
-    *(({name: value}, "--" + name.replace("_", "-") + " must be above 0")
+    *(({name: value}, name + " must be above 0")
       for name in ("learning_rate", "clip_norm", "gradient_scale")
-      for value in (0, -1, math.nan, math.inf, 1e31)),
-    *(({name: -1}, "--" + name.replace("_", "-") + " must be at least 0, got -1")
+      for value in (0, -1, 1e31)),
+    *(({name: value}, f"{name} is {value}, expected a finite number")
+      for name in ("learning_rate", "clip_norm", "gradient_scale", "dropout", "weight_decay")
+      for value in (math.nan, math.inf)),
+    *(({name: -1}, name + " must be at least 0.*, got -1")
       for name in ("warmup_steps", "valid_tokens", "seed", "weight_decay")),
-    ({"weight_decay": math.nan}, "--weight-decay must be at least 0"),
-    ({"weight_decay": 1.5}, "--weight-decay at most 1, got 1 and 1.5"),
-    *(({"layer_decay": value}, "--layer-decay must be above 0, at most 1")
-      for value in (0, -1, 1.1, math.nan)),
-    *(({"softmax_steps": value}, f"--softmax-steps must be from 0 to --max-steps 12, got {value}")
-      for value in (-1, 13)),
-    ({"seed": 2**63}, "--seed must be below"),
-    ({"dropout": 1.0}, "--dropout must be from 0 to below 1, got 1.0"),
-    ({"dropout": math.nan}, "--dropout"),
-    ({"batch_tokens": 1}, "--batch-tokens must be at least 2"),
-    ({"parts": 0}, "--parts must be at least 1, got 0"),
-    ({"parts": 3}, "--batch-tokens 40 is not a multiple of --parts 3"),
-    ({"parts": 40}, "--batch-tokens must be at least 80: a word and a .* in each of --parts"),
+    ({"weight_decay": 1.5}, "weight_decay must be at least 0 and at most 1, got 1.5"),
+    *(({"layer_decay": value}, "layer_decay must be above 0 and at most 1") for value in (0, 1.1)),
+    ({"softmax_steps": -1}, "softmax_steps must be at least 0, got -1"),
+    ({"softmax_steps": 13}, "softmax_steps must be from 0 to max_steps 12, got 13"),
+    ({"seed": 2**63}, "seed must be at least 0 and below"),
+    ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+    ({"batch_tokens": 1}, "batch_tokens must be at least 2"),
+    ({"parts": 0}, "parts must be at least 1, got 0"),
+    ({"parts": 3}, "batch_tokens 40 is not a multiple of parts 3"),
+    ({"parts": 40}, "batch_tokens must be at least 80: a word and a .* in each of parts=40"),
     ({"mode": "rows", "parts": 3},
-     "--batch-tokens 40 is not a multiple of --unroll-steps 5 times --parts 3"),
+     "batch_tokens 40 is not a multiple of unroll_steps 5 times parts 3"),
     ({"mode": "stream", "batch_tokens": 11},
-     "--batch-tokens 11 is not a multiple of --unroll-steps 5"),
-    *(({"cutoffs": value}, "--cutoffs must be rising numbers from 1 on, got ")
+     "batch_tokens 11 is not a multiple of unroll_steps 5"),
+    *(({"cutoffs": value}, "cutoffs must be increasing numbers from 1 on, got ")
       for value in ((0,), (-1, 4), (4, 4), (5, 3))),
-    *(({name: value}, "--" + name.replace("_", "-") + ": the model reads characters and has no")
+    *(({name: value}, name + ": the model reads characters and has no")
       for name, value in (("tied", True), ("word_vectors", "glove.txt"))),
     ({"tied": True, "softmax": "adaptive", "model": WORD_MODEL},
-     "--tied: an adaptive softmax has no matrix of the word embedding's shape"),
+     "tied: an adaptive softmax has no matrix of the word embedding's shape"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD)
-def test_an_impossible_value_is_an_error_that_names_its_flag(changes: dict[str, Any], message: str):
+def test_an_impossible_value_is_an_error_that_names_its_field(
+    changes: dict[str, Any], message: str
+):
     with pytest.raises(ConfigError, match=message):
         config(**changes)
 
@@ -80,7 +82,7 @@ def test_an_unknown_choice_is_an_error_that_lists_them(name: str):
     settings = config()
     known = getattr(settings, name)
     object.__setattr__(settings, name, "other")  # past the type checks of the tests
-    with pytest.raises(ConfigError, match=f"--{name} must be one of .*{known}.* got 'other'"):
+    with pytest.raises(ConfigError, match=f"{name} must be one of .*{known}.* got 'other'"):
         settings.__post_init__()
     with pytest.raises(ConfigError, match=r"a/run\.json: .*"):
         TrainConfig.from_dict({name: "other"}, "a/run.json")
@@ -144,8 +146,7 @@ def test_every_setting_is_in_one_of_the_two_lists():
 @pytest.mark.parametrize("name", OTHER)
 def test_a_run_is_not_continued_with_another_setting(name: str):
     before = getattr(config(), name)
-    flag = "--" + name.replace("_", "-")
-    message = re.escape(f"a/run.json: {flag}: expected {before} as the run was started, got ")
+    message = re.escape(f"a/run.json: {name}: expected {before} as the run was started, got ")
     model = WORD_MODEL if name in ("tied", "word_vectors") else SHAPE
     started, now = config(model=model), config(model=model, **{name: OTHER[name]})
     with pytest.raises(ConfigError, match=message + re.escape(f"{OTHER[name]};")):
@@ -160,9 +161,9 @@ def test_a_run_is_not_continued_with_another_shape():
         SHAPE, char_cnn=dataclasses.replace(SHAPE.char_cnn, filters=((1, 3), (2, 6)))
     )
     for model, message in (
-        (wider, "--preset: lstm_dim: expected 6 .* got 8"),
-        (words, "--preset: char_cnn"),
-        (deeper, "--preset: char_cnn.filters: expected"),
+        (wider, "preset: lstm_dim: expected 6 .* got 8"),
+        (words, "preset: char_cnn"),
+        (deeper, "preset: char_cnn.filters: expected"),
     ):
         with pytest.raises(ConfigError, match=message):
             config(model=model).check_continues(config(), "run.json")

@@ -5,15 +5,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from relmo.cli import given, lines
-from relmo.cli.words import in_bytes, some
+from relmo.cli import _flags, _inputs
+from relmo.cli._output import count, in_bytes
 from relmo.errors import InputError
+from relmo.settings import Bounds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,88 +20,57 @@ if TYPE_CHECKING:
 
 __all__ = ["embed"]
 
-Layers = Literal["average", "all", "top", "token"] | int
-
-
-class DType(StrEnum):
-    """Numbers on disk."""
-
-    float32 = "float32"
-    float16 = "float16"
+_Layers = Literal["average", "all", "top", "token"] | int
 
 
 def embed(
-    texts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="TEXT",
-            help="Files with one tokenised sentence a line (.gz, .bz2, .xz, .zst too), - for "
-            "standard input, or sentences themselves. A blank line is an empty sentence.",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where the vectors go: .h5 or .hdf5 (as AllenNLP's elmo command) or .npz. "
-            "An earlier file is replaced when the new one is whole.",
-            show_default=False,
-        ),
-    ],
-    layers: Annotated[
-        str,
-        typer.Option(
-            metavar="all|top|token|average|INT",
-            help="Which vectors: the average of the layers, all of them, the top one, the token "
-            "layer, or one by its number (0 is the token layer).",
-        ),
-    ] = "average",
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help=given.HELP, show_default="the model in the box"),
-    ] = None,
-    dtype: Annotated[DType, typer.Option(help="Numbers in the file.")] = DType.float32,
-    token_budget: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Tokens computed together: more is faster and takes more memory.",
-            show_default="the model's",
-        ),
-    ] = None,
-    forget_sentences: Annotated[
-        bool,
-        typer.Option(
-            "--forget-sentences", help="Write the vectors only, not which sentence is which."
-        ),
-    ] = False,
+    texts: list[str],
+    /,
+    *,
+    output: _flags.Output,
+    layers: str = "average",
+    model: _flags.Model | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    token_budget: Annotated[int | None, Bounds(at_least=1)] = None,
+    forget_sentences: bool = False,
 ) -> None:
-    """Write the vectors of every token of TEXT to a file."""
+    """Write the vectors of every token of texts to a file.
+
+        relmo embed corpus.txt -o vectors.h5
+
+    Args:
+        texts: Files with one tokenized sentence per line (.gz, .bz2, .xz, .zst too), - for standard
+            input, or sentences themselves. A blank line is an empty sentence.
+        output: File of the vectors: .h5 or .hdf5 (as AllenNLP's elmo command) or .npz. An earlier
+            file is replaced when the new one is whole.
+        layers: Which vectors: the average of the layers (average), all of them (all), the top one
+            (top), the token layer (token), or one by its number, from 0, the token layer.
+        dtype: Numbers in the file.
+        token_budget: Tokens computed together: more is faster and takes more memory; the model's
+            without.
+        forget_sentences: Write the vectors only, not which sentence is which.
+    """
     chosen = _parsed(layers)
-    lines.check(texts)
+    _inputs.check_lines(texts)
 
     from relmo.store import embeddings  # torch takes a second to import
 
     path = embeddings.check_path(output)
-    elmo = given.load(model)
-    writing = embeddings.open_writer(path, dtype=dtype.value, keep_sentences=not forget_sentences)
+    elmo = _inputs.load_model(model)
+    writing = embeddings.open_writer(path, dtype=dtype, keep_sentences=not forget_sentences)
     tally = _Tally()
     with writing as writer, _progress(texts, tally) as show:
-        for line, vectors in _embedded(elmo, lines.read(texts), chosen, token_budget):
+        for line, vectors in _embedded(elmo, _inputs.read_lines(texts), chosen, token_budget):
             writer.write(line.text, vectors)
             tally.add(n_tokens=vectors.shape[-2])
             show()
         if not tally.n_tokens:
-            raise InputError("no token in the input; expected one tokenised sentence a line")
+            raise InputError("no token in the input; expected one tokenized sentence per line")
     print(f"{output}: {tally}, {in_bytes(path.stat().st_size)}")
 
 
 class _Tally:
-    """What has been embedded since the beginning."""
+    """Numbers of what has been embedded."""
 
     def __init__(self) -> None:
         self.n_sentences = self.n_tokens = 0
@@ -122,16 +88,16 @@ class _Tally:
     def __str__(self) -> str:
         seconds = time.perf_counter() - self._start
         return (
-            f"{some(self.n_sentences, 'sentence')}, {some(self.n_tokens, 'token')} "
+            f"{count(self.n_sentences, 'sentence')}, {count(self.n_tokens, 'token')} "
             f"in {seconds:.1f} s ({self.speed()})"
         )
 
 
 def _embedded(
-    elmo: "Elmo", source: Iterator[lines.Line], layers: Layers, token_budget: int | None
-) -> Iterator[tuple[lines.Line, "npt.NDArray[np.float32]"]]:
-    """Each line with its vectors; only the lines that the model has read ahead are held."""
-    waiting: deque[lines.Line] = deque()
+    elmo: "Elmo", source: Iterator[_inputs.Line], layers: _Layers, token_budget: int | None
+) -> Iterator[tuple[_inputs.Line, "npt.NDArray[np.float32]"]]:
+    """Yield each line with its vectors; only the lines that the model has read ahead are held."""
+    waiting: deque[_inputs.Line] = deque()
 
     def sentences() -> Iterator[list[str]]:
         for line in source:
@@ -142,20 +108,21 @@ def _embedded(
         yield waiting.popleft(), vectors
 
 
-def _parsed(layers: str) -> Layers:
+def _parsed(layers: str) -> _Layers:
+    """Return what --layers names."""
     if layers in ("average", "all", "top", "token"):
         return layers  # type: ignore[return-value]
     try:
         return int(layers)
     except ValueError:
-        raise typer.BadParameter(
-            f"{layers!r} is not all, top, token, average or a number", param_hint="--layers"
+        raise InputError(
+            f"--layers: expected all, top, token, average or a number, got {layers!r}"
         ) from None
 
 
 @contextmanager
 def _progress(texts: Sequence[str], tally: _Tally) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error, where that is a terminal."""
+    """Show a progress bar on standard error, where that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda: None
         return
@@ -169,5 +136,5 @@ def _progress(texts: Sequence[str], tally: _Tally) -> Iterator[Callable[[], None
         progress.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("0 tokens/s", total=lines.count(texts))
+        task = bar.add_task("0 tokens/s", total=_inputs.count_lines(texts))
         yield lambda: bar.update(task, completed=tally.n_sentences, description=tally.speed())

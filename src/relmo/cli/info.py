@@ -4,12 +4,10 @@ import glob
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from relmo.cli import given
-from relmo.cli.words import in_bytes, some
+from relmo.cli import _flags, _inputs
+from relmo.cli._output import count, in_bytes
 
 if TYPE_CHECKING:
     from relmo.config import BiLMConfig, CharCNNConfig, LayerMix, LexiconConfig
@@ -24,25 +22,19 @@ _PARTS = {
 }
 
 
-def info(
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", help=given.HELP, show_default="the model in the box"),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of lines.")
-    ] = False,
-) -> None:
-    """Print what MODEL is.
+def info(model: _flags.Model | None = None, /, *, as_json: _flags.Json = False) -> None:
+    """Print what a model is; the bundled one without.
 
     Its format, layers, shape, parameters by part, vocabulary, learned mixes, and its card.
+
+        relmo info original
     """
-    checkpoint = given.read(model)
+    checkpoint = _inputs.read_checkpoint(model)
     if as_json:
         print(json.dumps(_facts(checkpoint), indent=2, ensure_ascii=False))
         return
-    for name, said in _lines(checkpoint):
-        print(f"{name:<15} {said}")
+    for name, fact in _lines(checkpoint):
+        print(f"{name:<15} {fact}")
     if checkpoint.card:
         print()
         _print_card(checkpoint.card)
@@ -79,14 +71,14 @@ def _lines(checkpoint: "Checkpoint") -> list[tuple[str, str]]:
         ("LSTMs", _lstms(config)),
         ("parameters", f"{sum(parameters.values()):,}"),
         *((f"  {name}", f"{number:,}") for name, number in parameters.items()),
-        ("vocabulary", "none" if words is None else some(words, "word")),
+        ("vocabulary", "none" if words is None else count(words, "word")),
         ("softmax", _softmax(checkpoint)),
         *(("mix", _mix(mix)) for mix in checkpoint.mixes or (None,)),
     ]
 
 
 def _parameters(checkpoint: "Checkpoint") -> dict[str, int]:
-    """Numbers of the biLM by its parts; the softmax is no part of it."""
+    """Return the numbers of parameters by part of the biLM, which the softmax is not."""
     parts = dict.fromkeys(_PARTS.values(), 0)
     for name, tensor in checkpoint.tensors.items():
         part = next(part for prefix, part in _PARTS.items() if name.startswith(prefix))
@@ -95,7 +87,7 @@ def _parameters(checkpoint: "Checkpoint") -> dict[str, int]:
 
 
 def _lstm_layers(n: int) -> str:
-    return f"then {some(n, 'LSTM layer')} in each direction"
+    return f"then {count(n, 'LSTM layer')} in each direction"
 
 
 def _token_encoder(config: "BiLMConfig") -> str:
@@ -104,29 +96,29 @@ def _token_encoder(config: "BiLMConfig") -> str:
     cnn = config.char_cnn
     if cnn is not None:
         return f"character vectors of {cnn.embedding_dim}; {_convolutions(cnn)}"
-    return some(config.n_words or 0, "word vector")
+    return count(config.n_words or 0, "word vector")
 
 
 def _lexicon(lexicon: "LexiconConfig") -> str:
-    said = []
+    facts = []
     if lexicon.n_words is not None:
-        said.append(f"{some(lexicon.n_words, 'word vector')} of {lexicon.word_dim}")
+        facts.append(f"{count(lexicon.n_words, 'word vector')} of {lexicon.word_dim}")
     if lexicon.n_characters is not None:
-        said.append(f"{some(lexicon.n_characters, 'character vector')} of {lexicon.char_dim}")
-        said.append(
+        facts.append(f"{count(lexicon.n_characters, 'character vector')} of {lexicon.char_dim}")
+        facts.append(
             "an LSTM reads them in each direction; "
-            f"{lexicon.max_characters_per_token} characters a token"
+            f"{lexicon.max_characters_per_token} characters per token"
             if lexicon.char_cnn is None
             else _convolutions(lexicon.char_cnn)
         )
-    return "; ".join(said)
+    return "; ".join(facts)
 
 
 def _convolutions(cnn: "CharCNNConfig") -> str:
     filters = ", ".join(f"{number} of width {width}" for width, number in cnn.filters)
     return (
-        f"filters: {filters}; {cnn.activation}; {some(cnn.n_highway, 'highway layer')}; "
-        f"{cnn.max_characters_per_token} characters a token"
+        f"filters: {filters}; {cnn.activation}; {count(cnn.n_highway, 'highway layer')}; "
+        f"{cnn.max_characters_per_token} characters per token"
     )
 
 
@@ -138,7 +130,7 @@ def _lstms(config: "BiLMConfig") -> str:
         if clip is not None
     ]
     skip = "skip connections" if config.skip_connections else "no skip connections"
-    return "; ".join(filter(None, [some(config.lstm_dim, "cell"), projected, *clips, skip]))
+    return "; ".join(filter(None, [count(config.lstm_dim, "cell"), projected, *clips, skip]))
 
 
 def _softmax(checkpoint: "Checkpoint") -> str:
@@ -151,12 +143,12 @@ def _softmax(checkpoint: "Checkpoint") -> str:
 def _mix(mix: "LayerMix | None") -> str:
     if mix is None:
         return "none"
-    shares = ", ".join(f"{share:.4g}" for share in mix.shares())
-    return f"{shares} of layers 0 to {len(mix.weights) - 1}"
+    weights = ", ".join(f"{weight:.4g}" for weight in mix.shares())
+    return f"{weights} of layers 0 to {len(mix.weights) - 1}"
 
 
 def _size(source: Path) -> int:
-    """Bytes on disk of a file, or of the files of a folder or of a checkpoint of TensorFlow."""
+    """Return the bytes on disk of a file, a folder, or a checkpoint of TensorFlow."""
     if source.suffix == ".index":
         return sum(
             path.stat().st_size for path in source.parent.glob(f"{glob.escape(source.stem)}.*")
@@ -167,7 +159,7 @@ def _size(source: Path) -> int:
 
 
 def _print_card(card: str) -> None:
-    """The card: as it is, or set by rich on a terminal."""
+    """Print the card as it is, or set by rich on a terminal."""
     if not sys.stdout.isatty():
         print(card.rstrip("\n"))
         return

@@ -2,12 +2,10 @@
 
 import dataclasses
 import json
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from relmo.cli.words import some
+from relmo.cli import _flags
+from relmo.cli._output import count, print_table
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,23 +13,29 @@ if TYPE_CHECKING:
 
 __all__ = ["models"]
 
-_COLUMNS = ("name", "language", "parameters", "perplexity", "license", "title; corpus", "cached")
+_COLUMNS = (
+    "name",
+    "lang",
+    "size",
+    "cached",
+    "title",
+    "perplexity",
+    "license",
+    "corpus",
+    "aliases",
+)
+# On a narrow terminal the last ones are cut.
 
 
-def models(
-    language: Annotated[
-        str | None,
-        typer.Option(
-            metavar="XX", help="Those of one language, by its ISO code.", show_default="all"
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print all that is known of them as JSON.")
-    ] = False,
-) -> None:
+def models(*, language: str | None = None, as_json: _flags.Json = False) -> None:
     """Print the models known by name, and which of them are in the cache.
 
     Perplexities are their authors' own, on different texts: they do not compare.
+
+        relmo models --language de
+
+    Args:
+        language: Those of one language, by its ISO code; all without.
     """
     from relmo import hub
 
@@ -42,12 +46,8 @@ def models(
     if as_json:
         print(json.dumps([_facts(model) for model in known], indent=2, ensure_ascii=False))
         return
-    rows = [_row(model) for model in known]
-    if sys.stdout.isatty():
-        _print_table(rows)
-    else:
-        _print_columns([_COLUMNS, *rows])
-    print(f"{some(len(known), 'model')}; the cache is {hub.home()}")
+    print_table(_COLUMNS, [_row(model) for model in known])
+    print(f"{count(len(known), 'model')}; the cache is {hub.home()}")
 
 
 def _facts(model: "Model") -> dict[str, object]:
@@ -60,29 +60,13 @@ def _row(model: "Model") -> tuple[str, ...]:
     from relmo import hub
 
     return (
-        ", ".join([model.name, *(alias for alias in model.aliases if "/" not in alias)]),
+        model.name,
         model.language,
         "" if model.parameters is None else f"{model.parameters / 1e6:.1f} M",
+        "yes" if hub.is_cached(model) else "",
+        model.title,
         "" if model.perplexity is None else f"{model.perplexity:g}",
         model.license,
-        f"{model.title}; {model.corpus}",
-        "yes" if hub.is_cached(model) else "",
+        model.corpus,
+        ", ".join(alias for alias in model.aliases if "/" not in alias),
     )
-
-
-def _print_columns(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*_COLUMNS, box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)

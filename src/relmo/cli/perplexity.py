@@ -2,13 +2,10 @@
 
 import json
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from relmo.cli import given, lines
-from relmo.cli.surprisal import CONTEXT_HELP, Context
-from relmo.cli.words import some
+from relmo.cli import _flags, _inputs
+from relmo.cli._output import count, print_table
 
 if TYPE_CHECKING:
     from relmo.elmo.language_model import LanguageModel
@@ -20,70 +17,64 @@ __all__ = ["perplexity"]
 _ROWS = {
     "with_ends": "per token, </S> counted",
     "without_ends": "per token, </S> left out",
-    "per_word": "per word, </S> shared out",
+    "per_word": "per word, </S> distributed",
     "of_known": "per known word",
 }
 
 
 def perplexity(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=given.HELP, show_default=False)],
-    texts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE",
-            help="Files with one tokenised sentence a line (.gz, .xz, .zst too), - for standard "
-            "input, or sentences themselves. Blank lines are left out.",
-            show_default=False,
-        ),
-    ],
-    closed: Annotated[
-        bool,
-        typer.Option(
-            "--closed",
-            help="Count as the literature on PTB and WikiText-2 does: <unk> in FILE is the "
-            "unknown word, and every line, a blank one too, has an end that is predicted.",
-        ),
-    ] = False,
-    context: Annotated[Context, typer.Option(help=CONTEXT_HELP)] = Context.fresh,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of lines.")
-    ] = False,
+    model: _flags.Model,
+    texts: list[str],
+    /,
+    *,
+    closed: bool = False,
+    context: _flags.Context = "fresh",
+    as_json: _flags.Json = False,
 ) -> None:
-    """Print the perplexity of FILE..., forward and backward, full softmax.
+    """Print the perplexity of texts, forward and backward, full softmax.
 
     By every count in which such numbers are given, with what they depend on: the vocabulary and
     how many words are outside it.
+
+        relmo perplexity original letters.txt
+
+    Args:
+        texts: Files with one tokenized sentence per line (.gz, .xz, .zst too), - for standard
+            input, or sentences themselves. Blank lines are left out.
+        closed: Count as the literature on PTB and WikiText-2 does: <unk> in TEXTS is the unknown
+            word, and every line, a blank one too, has an end that is predicted.
     """
-    lines.check(texts)
+    _inputs.check_lines(texts)
 
     from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
     from relmo.train.evaluate import text_perplexity
 
-    elmo = given.load(model)
+    elmo = _inputs.load_model(model)
     words = LanguageModel(elmo)
-    sentences = (line.text.split() for line in lines.read(texts))
+    sentences = (line.text.split() for line in _inputs.read_lines(texts))
     found = text_perplexity(
         words,
         (sentence for sentence in sentences if sentence or closed),
-        context=context.value,
+        context=context,
         closed=closed,
     )
     facts = {
         **_facts(elmo.checkpoint_info, words, found),
         "files": texts,
         "closed": closed,
-        "context": context.value,
+        "context": context,
     }
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    for name, said in _lines(facts):
-        print(f"{name:<12} {said}")
-    print(f"\n{'perplexity':<26}{'forward':>12}{'backward':>12}{'mean':>12}")
-    for key, name in _ROWS.items():
-        numbers = facts["perplexity"][key]
-        cells = ("-" if x is None else f"{x:,.2f}" for x in numbers.values())
-        print(f"{name:<26}" + "".join(f"{cell:>12}" for cell in cells))
+    for name, fact in _lines(facts):
+        print(f"{name:<12} {fact}")
+    print()
+    rows = [
+        [name, *("-" if x is None else f"{x:,.2f}" for x in facts["perplexity"][key].values())]
+        for key, name in _ROWS.items()
+    ]
+    print_table(["perplexity", "forward", "backward", "mean"], rows, right=3)
 
 
 def _facts(
@@ -117,22 +108,22 @@ def _directions(forward: float, backward: float) -> dict[str, float | None]:
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     vocabulary, n_unmarked = facts["vocabulary"], facts["unmarked_unknown"]
     unknown = (
-        f"{some(facts['unknown'], 'token')}, {100 * facts['unknown_rate']:.2f} %, "
+        f"{count(facts['unknown'], 'token')}, {100 * facts['unknown_rate']:.2f} %, "
         "each predicted as the unknown word"
     )
-    said = [
+    lines = [
         ("model", facts["model"] or "new"),
         (
             "vocabulary",
-            f"{some(vocabulary['words'], 'word')} that came with the model; sha256 "
+            f"{count(vocabulary['words'], 'word')} that came with the model; sha256 "
             f"{vocabulary['sha256'][:12]}",
         ),
-        ("text", f"{some(facts['sentences'], 'sentence')}, {some(facts['tokens'], 'token')}"),
+        ("text", f"{count(facts['sentences'], 'sentence')}, {count(facts['tokens'], 'token')}"),
         ("unknown", unknown),
         ("context", facts["context"]),
     ]
     if facts["closed"]:
-        outside = f"{some(n_unmarked, 'token')} of the text outside the vocabulary and not <unk>"
+        outside = f"{count(n_unmarked, 'token')} of the text outside the vocabulary and not <unk>"
         verdict = "yes" if not n_unmarked else f"no: {outside}; published figures do not compare"
-        said.append(("closed", verdict))
-    return said
+        lines.append(("closed", verdict))
+    return lines

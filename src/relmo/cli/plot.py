@@ -1,43 +1,35 @@
 """`relmo plot`: the learning curves of training runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
-import typer
-
-from relmo.cli.words import some
+from relmo.cli import _flags
+from relmo.cli._output import count
 
 __all__ = ["plot"]
 
 
 def plot(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN", help="Folders of runs, which may be going on.", show_default=False
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The picture: .png, .svg or .pdf.",
-            show_default=False,
-        ),
-    ],
-    over: Annotated[
-        str, typer.Option(metavar="tokens|steps", help="What the curves are drawn over.")
-    ] = "tokens",
+    runs: list[Path],
+    /,
+    *,
+    output: _flags.Output,
+    over: Literal["tokens", "steps"] = "tokens",
 ) -> None:
-    """Draw the curves of RUN..., a colour each, into one picture.
+    """Draw the learning curves of training runs, a color each, into one picture.
 
     Training loss, validation perplexity in both directions, learning rate, norm of the gradient,
-    and tokens a second.
+    and tokens per second.
+
+        relmo plot first second -o curves.png
+
+    Args:
+        runs: Folders of runs, which may be going on.
+        output: The picture: .png, .svg or .pdf.
+        over: What the curves are drawn over.
     """
     from relmo.explore import curves, page  # torch takes a second to import
 
     page.check_path(output)
     curves.draw(curves.read(runs), output, x=over)
-    print(f"{output}: {some(len(runs), 'run')}")
+    print(f"{output}: {count(len(runs), 'run')}")

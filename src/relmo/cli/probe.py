@@ -2,16 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from relmo.cli import given
-from relmo.cli.report import Report
-from relmo.cli.words import some
+from relmo.cli import _flags, _inputs
+from relmo.cli._output import count, print_report
 from relmo.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,72 +26,38 @@ _DATA = {
 """In the folder that RELMO_DATA names."""
 
 
-def probe(  # noqa: PLR0913 - each is a flag
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="[MODEL]", help=given.HELP, show_default="the model in the box"),
-    ] = None,
-    pos_train: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="CoNLL-U to learn parts of speech from.", show_default=False
-        ),
-    ] = None,
-    pos_test: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CoNLL-U to test them on.", show_default=False),
-    ] = None,
-    static: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Word vectors to compare with: text of word2vec or GloVe.",
-            show_default=False,
-        ),
-    ] = None,
-    senses: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="SEMCOR",
-            help="Word senses to learn from: SemCor's files, folder or .tar.xz, or NAME.data.xml "
-            "with NAME.gold.key.txt beside it. A tenth, by document, is held out.",
-            show_default=False,
-        ),
-    ] = None,
-    senses_test: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Test on these senses too (NAME.data.xml), then with nothing held out. May be "
-            "given more than once.",
-            show_default=False,
-        ),
-    ] = None,
-    wordnet: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="WordNet's files (Debian: /usr/share/wordnet), to say which sense is the first.",
-            show_default="the most frequent sense",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Which documents are held out.")] = 0,
-    report: Annotated[Report, typer.Option(help="How to print the table.")] = Report.text,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The figure: .png, .svg or .pdf.",
-            show_default=False,
-        ),
-    ] = None,
+def probe(
+    model: _flags.Model | None = None,
+    /,
+    *,
+    pos_train: Path | None = None,
+    pos_test: Path | None = None,
+    static: Path | None = None,
+    senses: Path | None = None,
+    senses_test: list[Path] | None = None,
+    wordnet: _flags.WordNet = None,
+    seed: int = 0,
+    report: _flags.Report = "text",
+    output: _flags.Output | None = None,
 ) -> None:
-    """Measure what the vectors of each layer are worth.
+    """Measure what the vectors of each layer are worth; the bundled model's without MODEL.
 
     Parts of speech by a linear probe, word senses by the nearest of the senses' average vectors,
     beside what does without the model. Without any data, the parts of the folder RELMO_DATA.
+
+        relmo probe original --pos-train train.conllu --pos-test test.conllu
+
+    Args:
+        pos_train: CoNLL-U to train parts of speech on.
+        pos_test: CoNLL-U to test them on.
+        static: Word vectors to compare with: text of word2vec or GloVe.
+        senses: Word senses to train on: SemCor's files, folder or .tar.xz, or NAME.data.xml with
+            NAME.gold.key.txt beside it. A tenth, by document, is held out.
+        senses_test: Test on these senses too (NAME.data.xml), then with nothing held out. May be
+            given more than once.
+        seed: Which documents are held out.
+        report: How to print the table.
+        output: The figure: .png, .svg or .pdf.
     """
     if pos_train is pos_test is senses is None:
         folder = _data_folder()
@@ -102,27 +65,26 @@ def probe(  # noqa: PLR0913 - each is a flag
         senses = folder / _DATA["senses"]
         senses_test = senses_test or [folder / _DATA["senses_test"]]
     if (pos_train is None) != (pos_test is None):
-        raise typer.BadParameter("go together", param_hint="--pos-train and --pos-test")
+        raise InputError("--pos-train and --pos-test: give both, or neither")
     if senses_test and senses is None:
-        raise typer.BadParameter("needs --senses to learn from", param_hint="--senses-test")
+        raise InputError("--senses-test: needs --senses to train on")
     if static and pos_train is None:
-        raise typer.BadParameter("needs --pos-train", param_hint="--static")
+        raise InputError("--static: needs --pos-train")
 
     from relmo.explore import page  # torch takes a second to import
 
     if output is not None:
         page.check_path(output)
-    elmo = given.load(model)
-    found: list[Probe] = []
+    elmo = _inputs.load_model(model)
+    probes: list[Probe] = []
     if pos_train is not None and pos_test is not None:
-        found.append(_of_tags(elmo, pos_train, pos_test, static))
+        probes.append(_probe_tags(elmo, pos_train, pos_test, static))
     if senses is not None:
-        found += _of_senses(elmo, senses, senses_test or [], wordnet, seed)
-    name = "the model in the box" if model is None else Path(model).resolve().name
-    for line in _report(found, name, report):
-        print(line)
+        probes += _probe_senses(elmo, senses, senses_test or [], wordnet, seed)
+    name = _inputs.model_name(model)
+    _report(probes, name, report)
     if output is not None:
-        _draw(found, name, output)
+        _draw(probes, name, output)
 
 
 def _data_folder() -> Path:
@@ -135,7 +97,7 @@ def _data_folder() -> Path:
     return Path(name)
 
 
-def _of_tags(elmo: "Elmo", train_path: Path, test_path: Path, static: Path | None) -> "Probe":
+def _probe_tags(elmo: "Elmo", train_path: Path, test_path: Path, static: Path | None) -> "Probe":
     from relmo.data import tagged, word_vectors
     from relmo.tasks.probe import probe_tags
 
@@ -145,7 +107,9 @@ def _of_tags(elmo: "Elmo", train_path: Path, test_path: Path, static: Path | Non
     )
     if static is None:
         return probe_tags(elmo, train, test)
-    words = sorted({form for found, _ in (*train, *test) for w in found for form in (w, w.lower())})
+    words = sorted(
+        {form for tokens, _ in (*train, *test) for w in tokens for form in (w, w.lower())}
+    )
     vectors = word_vectors.read(static, words)
     rows = zip(words, vectors.matrix, vectors.mask, strict=True)
     known = {word: row for word, row, is_known in rows if is_known}
@@ -154,7 +118,7 @@ def _of_tags(elmo: "Elmo", train_path: Path, test_path: Path, static: Path | Non
     return probe_tags(elmo, train, test, static=known)
 
 
-def _of_senses(
+def _probe_senses(
     elmo: "Elmo", corpus: Path, tests: Sequence[Path], wordnet_folder: Path | None, seed: int
 ) -> "list[Probe]":
     from relmo.data import senses, wordnet
@@ -169,46 +133,37 @@ def _of_senses(
     )
 
 
-def _report(found: "Sequence[Probe]", model: str, report: Report) -> Iterator[str]:
-    """The lines of the table: a row a layer, a column a task."""
-    if report is Report.json:
-        facts = {"model": model, "probes": [asdict(probe) for probe in found]}
-        yield json.dumps(facts, indent=2, ensure_ascii=False)
+def _report(probes: "Sequence[Probe]", model: str, report: _flags.Report) -> None:
+    """Print a table: a row per layer, a column per task."""
+    if report == "json":
+        facts = {"model": model, "probes": [asdict(probe) for probe in probes]}
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    heads = [f"{probe.task}, {probe.metric} %" for probe in found]
-    names = dict.fromkeys(name for probe in found for name in (*probe.layers, *probe.baselines))
+    names = dict.fromkeys(name for probe in probes for name in (*probe.layers, *probe.baselines))
     rows = [
-        [name, *(_per_cent({**probe.layers, **probe.baselines}.get(name)) for probe in found)]
+        [name, *(_per_cent({**probe.layers, **probe.baselines}.get(name)) for probe in probes)]
         for name in names
     ]
-    rows.append(["words learned from", *(f"{probe.n_train:,}" for probe in found)])
-    rows.append(["words tested", *(f"{probe.n_test:,}" for probe in found)])
-    if report is Report.markdown:
-        yield f"| {model} | " + " | ".join(heads) + " |"
-        yield "|---" + "|---:" * len(heads) + "|"
-        yield from ("| " + " | ".join(row) + " |" for row in rows)
-        return
-    widths = [max(len(row[0]) for row in rows), *(len(head) + 3 for head in heads)]
-    yield model
-    for first, *rest in [["", *heads], *rows]:
-        cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
-        yield f"{first:<{widths[0]}}" + "".join(cells)
+    rows.append(["words trained on", *(f"{probe.n_train:,}" for probe in probes)])
+    rows.append(["words tested", *(f"{probe.n_test:,}" for probe in probes)])
+    headings = [model, *(f"{probe.task}, {probe.metric} %" for probe in probes)]
+    print_report(headings, rows, report, right=len(probes))
 
 
 def _per_cent(score: float | None) -> str:
     return "-" if score is None else f"{100 * score:.1f}"
 
 
-def _draw(found: "Sequence[Probe]", model: str, output: Path) -> None:
+def _draw(probes: "Sequence[Probe]", model: str, output: Path) -> None:
     from relmo.explore import layer_chart
 
     panels = []
-    for probe in found:
+    for probe in probes:
         *layers, average = probe.layers.items()
         panels.append(
             layer_chart.Panel(
                 title=probe.task,
-                subtitle=f"{probe.metric}, %; {some(probe.n_test, 'word')} tested",
+                subtitle=f"{probe.metric}, %; {count(probe.n_test, 'word')} tested",
                 layers=dict(layers),
                 apart=dict([average]),
                 baselines=probe.baselines,

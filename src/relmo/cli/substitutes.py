@@ -4,10 +4,11 @@ import json
 import math
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
 
-from relmo.cli import given, lines
+from relmo.cli import _flags, _inputs
 from relmo.errors import InputError
+from relmo.settings import Bounds
 
 if TYPE_CHECKING:
     from relmo.elmo.language_model import Substitutes
@@ -16,34 +17,33 @@ __all__ = ["substitutes"]
 
 
 def substitutes(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=given.HELP, show_default=False)],
-    sentences: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SENTENCE",
-            help='Tokenised, with one word in brackets: "The [bank] was closed ."; or files of '
-            "such sentences, or - for standard input.",
-            show_default=False,
-        ),
-    ],
-    n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="So many words for each.")] = 10,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a sentence instead of tables.")
-    ] = False,
+    model: _flags.Model,
+    sentences: list[str],
+    /,
+    *,
+    n: Annotated[int, Bounds(at_least=1), Parameter(name="-n")] = 10,
+    as_json: _flags.Json = False,
 ) -> None:
-    """Print the likeliest words in the place of the one in brackets.
+    """Print the likeliest words in the position of the one in brackets.
 
-    Read from both sides: the log-probabilities of the two directions are added up and normalised
+    Read from both sides: the log-probabilities of the two directions are added up and normalized
     over the vocabulary. The word in brackets itself is not looked at.
+
+        relmo substitutes original "The [bank] was closed ."
+
+    Args:
+        sentences: Tokenized, with one word in brackets; or files of such sentences, or - for
+            standard input.
+        n: So many words for each.
     """
-    lines.check(sentences)
+    _inputs.check_lines(sentences)
 
     from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
 
-    words = LanguageModel(given.load(model))
-    given_lines = (line.text for line in lines.read(sentences) if line.text)
+    words = LanguageModel(_inputs.load_model(model))
+    texts = (line.text for line in _inputs.read_lines(sentences) if line.text)
     is_first = True
-    for found in words.substitutes(given_lines, n):
+    for found in words.substitutes(texts, n):
         if as_json:
             print(json.dumps(_facts(found), ensure_ascii=False))
         else:
@@ -51,7 +51,9 @@ def substitutes(
             _print(found)
         is_first = False
     if is_first:
-        raise InputError("no sentence in the input; expected one a line, with a word in [brackets]")
+        raise InputError(
+            "no sentence in the input; expected one per line, with a word in [brackets]"
+        )
 
 
 def _facts(found: "Substitutes") -> dict[str, object]:

@@ -6,24 +6,18 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from relmo.cli import given, lines
-from relmo.cli.words import in_bytes, some
+from relmo.cli import _flags, _inputs
+from relmo.cli._output import count, in_bytes
 from relmo.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from relmo.elmo.language_model import LanguageModel, Surprisal
 
-__all__ = ["CONTEXT_HELP", "Context", "surprisal"]
+__all__ = ["surprisal"]
 
-CONTEXT_HELP = (
-    "What a sentence is read from: a zero state, or, forward, the state after the sentence before."
-)
 _COLUMNS = (
     "sentence",
     "token_number",
@@ -41,76 +35,57 @@ _SUFFIXES = (".tsv", ".jsonl", ".tsv.gz", ".jsonl.gz", ".parquet")
 _ROW_GROUP = 100_000  # rows of a Parquet file that are held at a time
 
 
-class Context(StrEnum):
-    """What the forward LSTMs have read before a sentence."""
-
-    fresh = "fresh"
-    carried = "carried"
-
-
 def surprisal(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=given.HELP, show_default=False)],
-    text: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="A file with one tokenised sentence a line (.gz, .xz, .zst too), - for standard "
-            "input, or a sentence itself.",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The table: .tsv or .jsonl, or the same with .gz, or .parquet. An earlier file is "
-            "replaced when the new one is whole.",
-            show_default=False,
-        ),
-    ],
-    context: Annotated[Context, typer.Option(help=CONTEXT_HELP)] = Context.fresh,
-    ends: Annotated[
-        bool,
-        typer.Option(
-            "--ends",
-            help="Add a row for each end: <S>, predicted backward, as token 0, and </S>, "
-            "predicted forward, after the last token.",
-        ),
-    ] = False,
+    model: _flags.Model,
+    text: str,
+    /,
+    *,
+    output: _flags.Output,
+    context: _flags.Context = "fresh",
+    ends: bool = False,
 ) -> None:
-    """Write how each token of FILE was predicted, a row a token.
+    """Write how each token of a text was predicted, a row per token.
 
     Surprisal forward and backward and entropy of the prediction, in bits; rank of the word, 1 the
     likeliest; and whether it is unknown, <UNK> being predicted for it. Sentences are the lines of
-    FILE and tokens what spaces part, both numbered from 1; a blank line has a number but no rows.
+    TEXT and tokens what spaces separate, both numbered from 1; a blank line has a number but no
+    rows.
+
+        relmo surprisal original letters.txt -o surprisal.tsv
+
+    Args:
+        text: A file with one tokenized sentence per line (.gz, .xz, .zst too), - for standard
+            input, or a sentence itself.
+        output: The table: .tsv or .jsonl, or the same with .gz, or .parquet. An earlier file is
+            replaced when the new one is whole.
+        ends: Add a row for each end: <S>, predicted backward, as token 0, and </S>, predicted
+            forward, after the last token.
     """
-    lines.check([text])
+    _inputs.check_lines([text])
     if not output.name.lower().endswith(_SUFFIXES):
         raise InputError(f"{output}: the name must end in {', '.join(_SUFFIXES)}")
 
     from relmo.elmo.language_model import LanguageModel  # torch takes a second to import
 
-    words = LanguageModel(given.load(model))
+    words = LanguageModel(_inputs.load_model(model))
     n_lines = n_tokens = 0
     with _writer(output) as write:
-        for line, tokens, found in _scored(words, lines.read([text]), ends, context):
+        for line, tokens, found in _scored(words, _inputs.read_lines([text]), ends, context):
             for row in _rows(line.number, tokens, found):
                 write(row)
             n_lines += 1
             n_tokens += len(tokens)
         if not n_tokens:
-            raise InputError("no token in the input; expected one tokenised sentence a line")
-    said = f"{some(n_lines, 'sentence')}, {some(n_tokens, 'token')}"
-    print(f"{output}: {said}, {in_bytes(output.stat().st_size)}")
+            raise InputError("no token in the input; expected one tokenized sentence per line")
+    counts = f"{count(n_lines, 'sentence')}, {count(n_tokens, 'token')}"
+    print(f"{output}: {counts}, {in_bytes(output.stat().st_size)}")
 
 
 def _scored(
-    words: "LanguageModel", source: Iterator[lines.Line], ends: bool, context: Context
-) -> Iterator[tuple[lines.Line, list[str], "Surprisal"]]:
-    """Each line that is not blank; only those that the model has read ahead are held."""
-    waiting: deque[tuple[lines.Line, list[str]]] = deque()
+    words: "LanguageModel", source: Iterator[_inputs.Line], ends: bool, context: _flags.Context
+) -> Iterator[tuple[_inputs.Line, list[str], "Surprisal"]]:
+    """Yield each line that is not blank; only those that the model has read ahead are held."""
+    waiting: deque[tuple[_inputs.Line, list[str]]] = deque()
 
     def sentences() -> Iterator[list[str]]:
         for line in source:
@@ -118,31 +93,31 @@ def _scored(
                 waiting.append((line, tokens))
                 yield tokens
 
-    for found in words.surprisal(sentences(), ends=ends, context=context.value):
+    for found in words.surprisal(sentences(), ends=ends, context=context):
         yield *waiting.popleft(), found
 
 
 def _rows(number: int, tokens: list[str], found: "Surprisal") -> Iterator[tuple[Any, ...]]:
-    """The rows of a sentence in the order of `_COLUMNS`; None where there is no prediction."""
-    ahead, back = (
+    """Yield the rows of a sentence in the order of `_COLUMNS`; None where nothing is predicted."""
+    forward, backward = (
         list(zip(side.surprisal.tolist(), side.entropy.tolist(), side.rank.tolist(), strict=True))
         for side in (found.forward, found.backward)
     )
     unknown = found.unknown.tolist()
     first = 1
-    if len(ahead) > len(tokens):  # with the ends
+    if len(forward) > len(tokens):  # with the ends
         none = (None, None, None)
-        ahead, back = [none, *ahead], [*back, none]
+        forward, backward = [none, *forward], [*backward, none]
         tokens, unknown, first = ["<S>", *tokens, "</S>"], [False, *unknown, False], 0
-    for place, (token, f, b, is_unknown) in enumerate(
-        zip(tokens, ahead, back, unknown, strict=True), start=first
+    for number_of_token, (token, f, b, is_unknown) in enumerate(
+        zip(tokens, forward, backward, unknown, strict=True), start=first
     ):
-        yield number, place, token, f[0], b[0], f[1], b[1], f[2], b[2], int(is_unknown)
+        yield number, number_of_token, token, f[0], b[0], f[1], b[1], f[2], b[2], int(is_unknown)
 
 
 @contextmanager
 def _writer(output: Path) -> Iterator[Callable[[tuple[Any, ...]], object]]:
-    """What writes a row to the file, which appears when the block ends."""
+    """Yield what writes a row to the file, which appears when the block ends."""
     from relmo._files import replacing_file
 
     name = output.name.lower()
@@ -162,7 +137,7 @@ def _writer(output: Path) -> Iterator[Callable[[tuple[Any, ...]], object]]:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[Callable[[tuple[Any, ...]], object]]:
-    """What writes a row to a Parquet file, whose numbers keep all their digits."""
+    """Yield what writes a row to a Parquet file, whose numbers keep all their digits."""
     try:
         import pyarrow as pa
         from pyarrow import parquet

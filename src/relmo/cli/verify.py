@@ -1,13 +1,12 @@
 """`relmo verify`: whether a model is whole and what it should be, and what is unusual about it."""
 
 import math
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from relmo.cli import given
-from relmo.cli.words import some
+from relmo.cli import _flags, _inputs
+from relmo.cli._output import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,32 +22,29 @@ PUBLISHED = {"small": 13_593_296, "medium": 28_027_728, "original": 93_600_848}
 _PROJECTIONS = 3
 
 
-def verify(
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", help=given.HELP, show_default="the model in the box"),
-    ] = None,
-) -> None:
-    """Check MODEL; exit code 2 where something is wrong.
+def verify(model: _flags.Model | None = None, /) -> None:
+    """Check a model, the bundled one without; exit code 2 where something is wrong.
 
     Files in the cache: their sha256, against the recorded ones. Parameters: their number, against
     the published models of that shape; all finite; their sha256, the same on every machine and in
     every format. A fixed sentence: for each layer the norm of its vectors and three projections,
-    with 4 digits; between machines the last may differ by one. And what is unusual, if no fault.
+    with 4 digits; between machines the last may differ by one. And what is unusual, if not wrong.
+
+        relmo verify original
     """
     from relmo import hub
     from relmo.elmo.model import Elmo
     from relmo.formats import detect
     from relmo.formats.verify import oddities, problems
 
-    path = given.find(model)
+    path = _inputs.find_model(model)
     files = hub.verify(path)
     checkpoint = detect.read(path)
     wrong = [*_against_catalogue(model, checkpoint), *problems(checkpoint)]
-    for name, said in _lines(checkpoint):
-        print(f"{name:<12}{said}")
+    for name, fact in _lines(checkpoint):
+        print(f"{name:<12}{fact}")
     if files:
-        print(f"{'cache':<12}{some(len(files), 'file')}, sha256 as recorded")
+        print(f"{'cache':<12}{count(len(files), 'file')}, sha256 as recorded")
     print(f"{'sentence':<12}{SENTENCE}")
     layers = Elmo.from_checkpoint(checkpoint).embed([SENTENCE], "all")[0]
     for number, layer in enumerate(layers):
@@ -58,11 +54,11 @@ def verify(
     _print_list("unusual", oddities(checkpoint))
     _print_list("wrong", wrong)
     if wrong:
-        raise typer.Exit(2)
+        sys.exit(2)
 
 
 def fingerprint(layer: "npt.NDArray[np.float32]") -> str:
-    """The root mean square of vectors (tokens, dim), and their products with fixed cosine waves.
+    """Return the root mean square of vectors (tokens, dim), and their products with cosine waves.
 
     Rounded to 4 digits: the vectors of two machines differ in about the seventh, so that a hash
     of them, however rounded, would not be stable.
@@ -85,13 +81,13 @@ def _lines(checkpoint: "Checkpoint") -> Iterator[tuple[str, str]]:
     n_parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
     yield "source", str(checkpoint.source)
     yield "format", checkpoint.format
-    yield "parameters", f"{n_parameters:,} in {some(len(checkpoint.tensors), 'tensor')}"
+    yield "parameters", f"{n_parameters:,} in {count(len(checkpoint.tensors), 'tensor')}"
     yield "  sha256", parameters_sha256(checkpoint)
     yield "  published", _published(checkpoint)
 
 
 def _published(checkpoint: "Checkpoint") -> str:
-    """Which published model has this shape."""
+    """Return which published model has this shape."""
     from relmo.formats.checkpoint import parameter_shapes
     from relmo.train.config import PRESETS
 
@@ -103,7 +99,7 @@ def _published(checkpoint: "Checkpoint") -> str:
 
 
 def _against_catalogue(model: str | None, checkpoint: "Checkpoint") -> Iterator[str]:
-    """Where a name of the catalogue was given: is it of the size that is told of it?"""
+    """Yield what is wrong with the size of a model that the catalogue names."""
     from relmo import hub
 
     known = None if model is None else hub.find(model)

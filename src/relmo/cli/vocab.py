@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from relmo.cli import corpus
-from relmo.cli.words import some
+from relmo.cli import _flags, _inputs
+from relmo.cli._output import count
 from relmo.errors import InputError
+from relmo.settings import Bounds
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -26,41 +25,31 @@ _SHOW_EVERY = 2048  # sentences
 
 
 def vocab(
-    files: corpus.Files,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="The vocabulary; .gz too.", show_default=False
-        ),
-    ],
-    size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=4, help="Words at most, three special ones counted.",
-            show_default="all",
-        ),
-    ] = None,
-    min_count: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Rarer words are left out.")
-    ] = 1,
-    counts: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Also write how often every word comes, as tab-separated values.",
-            show_default="not written",
-        ),
-    ] = None,
-    field: corpus.Field = "text",
-    tokenizer: corpus.Tokenizer = "whitespace",
-) -> None:  # fmt: skip
-    """Write the words of CORPUS..., one a line, by falling frequency.
+    files: _flags.Files,
+    /,
+    *,
+    output: _flags.Output,
+    size: Annotated[int | None, Bounds(at_least=4)] = None,
+    min_count: Annotated[int, Bounds(at_least=1)] = 1,
+    counts: Path | None = None,
+    field: _flags.Field = "text",
+    tokenizer: _flags.Tokenizer = "whitespace",
+) -> None:
+    """Write the words of a corpus, one per line, by decreasing frequency.
 
     The special words </S>, <S> and <UNK> come first; words equally frequent are in the order of
     their characters. The corpus is read once. Memory is that of its different words, about 200
     bytes each.
+
+        relmo vocab corpus.txt -o vocab.txt --size 50000
+
+    Args:
+        output: File of the vocabulary; .gz too.
+        size: Words at most, three special ones included; all without.
+        min_count: Rarer words are left out.
+        counts: File to which the frequency of every word is written too, as tab-separated values.
     """
-    text = corpus.read(files, field, tokenizer)
+    text = _inputs.read_corpus(files, field, tokenizer)
 
     from relmo.text import vocab as vocabularies
 
@@ -71,12 +60,12 @@ def vocab(
     if counts is not None:
         vocabularies.write_counts(found, counts)
     print(
-        f"{output}: {some(len(chosen), 'word')}, three of them special\n{_coverage(chosen, found)}"
+        f"{output}: {count(len(chosen), 'word')}, three of them special\n{_coverage(chosen, found)}"
     )
 
 
 def _check_outputs(output: Path, counts: Path | None, text: "Corpus") -> None:
-    """Find out before the work begins whether the files can be written and lose nothing."""
+    """Check before the work begins that the files can be written and nothing is lost."""
     from relmo.text.vocab import check_counts_path, check_path
 
     check_path(output)
@@ -85,9 +74,9 @@ def _check_outputs(output: Path, counts: Path | None, text: "Corpus") -> None:
         if path is None:
             continue
         if path.is_dir() or not path.absolute().parent.is_dir():
-            raise InputError(f"cannot write '{path}': not a file in a folder that is there")
+            raise InputError(f"cannot write '{path}': not a file in an existing folder")
         if os.path.realpath(path) in read:
-            raise InputError(f"{path}: is among the corpus's files; write to another place")
+            raise InputError(f"{path}: is among the corpus's files; write elsewhere")
     if counts is not None:
         check_counts_path(counts)
         if os.path.realpath(counts) == os.path.realpath(output):
@@ -102,13 +91,13 @@ def _counted(text: "Corpus") -> "Counter[str]":
 
 
 def _coverage(chosen: "Vocabulary", counts: "Counter[str]") -> str:
-    """What of the corpus the vocabulary holds; special words in the text are not held."""
+    """Return how much of the corpus the vocabulary covers; special words do not count."""
     from relmo.text.vocab import SPECIALS
 
     total = counts.total()
     kept = [counts[word] for word in chosen.words[len(SPECIALS) :]]
     lines = [
-        f"corpus: {some(total, 'token')}, {some(len(counts), 'different word')}",
+        f"corpus: {count(total, 'token')}, {count(len(counts), 'different word')}",
         f"kept: {len(kept):,} of them ({_percent(len(kept), len(counts))}), "
         f"{_percent(sum(kept), total)} of the tokens",
     ]
@@ -121,7 +110,7 @@ def _as_min_count(rarest: int, chosen: "Vocabulary", counts: "Counter[str]") -> 
     n_others = len(chosen.of_counts(counts, min_count=rarest)) - len(chosen)
     if not n_others:
         return f"as with --min-count {rarest}"
-    return f"between --min-count {rarest} ({some(n_others, 'word')} more) and {rarest + 1}"
+    return f"between --min-count {rarest} ({count(n_others, 'word')} more) and {rarest + 1}"
 
 
 def _percent(part: int, whole: int) -> str:
@@ -130,7 +119,7 @@ def _percent(part: int, whole: int) -> str:
 
 @contextmanager
 def _progress(text: "Corpus") -> Iterator[Iterator[list[str]]]:
-    """The sentences; a progress bar on standard error, where that is a terminal."""
+    """Yield the sentences; show a progress bar on standard error, where that is a terminal."""
     if not sys.stderr.isatty():
         yield iter(text)
         return
@@ -153,7 +142,7 @@ def _progress(text: "Corpus") -> Iterator[Iterator[list[str]]]:
 
 
 def _shown(text: "Corpus", show: Callable[[int, str], None]) -> Iterator[list[str]]:
-    """The sentences, and in between how far they are: files done, tokens and their speed."""
+    """Yield the sentences, and show now and then: files done, tokens and their speed."""
     n_tokens, start = 0, time.perf_counter()
     for n_sentences, (n_files, tokens) in enumerate(text.by_file()):
         n_tokens += len(tokens)
@@ -161,7 +150,7 @@ def _shown(text: "Corpus", show: Callable[[int, str], None]) -> Iterator[list[st
             speed = n_tokens / max(time.perf_counter() - start, 1e-9)
             show(
                 n_files,
-                f"file {n_files + 1} of {len(text.paths)}, {some(n_tokens, 'token')}, "
+                f"file {n_files + 1} of {len(text.paths)}, {count(n_tokens, 'token')}, "
                 f"{speed:,.0f} a second",
             )
         yield tokens

@@ -17,7 +17,6 @@ from relmo.data.labelled import LabelledSentence, split
 from relmo.errors import InputError, MissingExtraError
 from relmo.integrations._models import shared
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_run import ClassifierData, train_classifier
 from relmo.tasks.config import ClassifierConfig, ClassifierTraining
 from relmo.text.tokenizers import tokenised
 
@@ -115,9 +114,15 @@ class ElmoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         elmo = shared(self.model, self.device) if shape.elmo else None
         with tempfile.TemporaryDirectory(prefix="relmo-") as folder:
             cache = Path(folder) / "layers"
-            data = ClassifierData(train=train, dev=dev, elmo=elmo, cache=cache)
-            train_classifier(data, Path(folder) / "run", shape, training)
-            self.classifier_ = Classifier.load(Path(folder) / "run", elmo=elmo, device=self.device)
+            self.classifier_ = Classifier.train(
+                train,
+                dev,
+                Path(folder) / "run",
+                elmo=elmo,
+                config=shape,
+                training=training,
+                cache=cache,
+            )
         return self
 
     def _parts(

@@ -172,11 +172,10 @@ def with_texts(
     Raises:
         InputError: as for `tokenised`.
     """
-    if isinstance(sentences, str | bytes):
-        raise InputError(
-            f"sentences: expected a list of sentences, got {_shown(sentences)}; give a list of "
-            "sentences, such as [sentence]"
-        )
+    if isinstance(sentences, str):
+        raise InputError("sentences is one string; give a list of sentences, such as [sentence]")
+    if isinstance(sentences, bytes):
+        raise InputError(f"sentences: expected a list of sentences, got {_shown(sentences)}")
     return (
         (tokenize(sentence), sentence)
         if isinstance(sentence, str)
@@ -202,7 +201,7 @@ def offsets(text: str, tokens: Sequence[str]) -> list[Offset] | None:
 
 
 def _tokens(sentence: Any, number: int) -> list[str]:
-    if not isinstance(sentence, Iterable):
+    if not isinstance(sentence, Iterable) or isinstance(sentence, bytes):
         raise InputError(
             f"sentence {number}: expected a string or a list of tokens, got "
             f"{type(sentence).__name__}"
