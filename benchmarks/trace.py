@@ -1,10 +1,10 @@
 """Count what a reader of the code has to follow: calls on the way to the kernel, moves of file.
 
-    python -m benchmarks.trace
+    python -m benchmarks.trace [--moves]
 
-Of functions under src/relmo alone, in warm calls of `embed` and `load`: the frames that are open
-when the LSTM's kernel begins (the public call and the kernel counted), and how often the file
-changes as the calls go down and come back up.
+Of functions under src/relmo alone, in warm calls of `embed` and `load`. Frames: those open when the
+LSTM's kernel begins, the public call and the kernel counted. Moves: a call from a function into one
+of another file, however often it is made; the ways back are counted apart.
 """
 
 import sys
@@ -25,7 +25,8 @@ class Trace:
         self.kernel = kernel
         self.frames_to_kernel = 0
         self.calls = 0
-        self.moves: list[tuple[str, str]] = []
+        self.moves: dict[tuple[str, str], None] = {}  # in the order they are first made
+        self.ways_back: dict[tuple[str, str], None] = {}
         self._open: list[FrameType] = []
 
     def of(self, call: Callable[[], object]) -> "Trace":
@@ -51,7 +52,8 @@ class Trace:
             self._open.pop()
         after = self._open[-1] if self._open else None
         if before and after and before.f_code.co_filename != after.f_code.co_filename:
-            self.moves.append((_position(before), _position(after)))
+            moves = self.moves if event == "call" else self.ways_back
+            moves[_position(before), _position(after)] = None
 
 
 def _position(frame: FrameType) -> str:
@@ -66,7 +68,10 @@ def main() -> None:
     for name, call in (("embed", lambda: elmo.embed(SENTENCES)), ("load", relmo.load)):
         trace = Trace().of(call)
         to_kernel = f", {trace.frames_to_kernel} frames to the kernel" if name == "embed" else ""
-        print(f"{name}: {len(trace.moves)} moves between files, {trace.calls} calls{to_kernel}")
+        print(
+            f"{name}: {len(trace.moves)} moves between files, {len(trace.ways_back)} ways back, "
+            f"{trace.calls} calls{to_kernel}"
+        )
         if "--moves" in sys.argv:
             for before, after in trace.moves:
                 print(f"    {before} -> {after}")

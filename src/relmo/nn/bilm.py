@@ -99,7 +99,9 @@ class BiLM(nn.Module):
         check_dtype(self.dtype)
         if len(tokens) != len(packing.forward):
             raise ShapeError(f"tokens: expected {len(packing.forward)} rows, got {len(tokens)}")
+        # Section 3.1: two language models that share the token encoder (and the softmax) alone.
         first = (None, None) if state is None else (state.forward, state.backward)
+        # Both directions have the same steps and restarts: a sentence is turned around in place.
         sizes, mask = packing.batch_sizes, packing.carry_mask
         forward, forward_state = self.forward_lstm(tokens[packing.forward], sizes, first[0], mask)
         backward, backward_state = self.backward_lstm(

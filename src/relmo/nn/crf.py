@@ -125,6 +125,7 @@ def best_paths(
     Returns:
         Tags (N,), packed.
     """
+    # A forbidden step has probability 0.
     if allowed is not None:
         transitions = transitions.masked_fill(~allowed[:-1, :-1], -torch.inf)
         start = start.masked_fill(~allowed[-1, :-1], -torch.inf)
@@ -135,10 +136,12 @@ def best_paths(
     for score in later:
         rows = len(score)
         highest, origin = (best[:rows, :, None] + transitions).max(1)  # (rows, to)
+        # For each tag the best tag before it: the way back.
         pointers.append(origin)
         best = torch.cat([highest + score, best[rows:]])
     last = (best + end).argmax(1)  # (rows,): a row waits here until its last step
     paths = []
+    # Backwards from the best end; rows join where they were last alive.
     for origin in reversed(pointers):
         rows = len(origin)
         paths.append(last[:rows])

@@ -206,6 +206,7 @@ class PackedLSTM:
 
     def __init__(self, weights: LSTMWeights) -> None:
         with torch.no_grad():
+            # Folded once: per step that would be three more passes over the gates.
             self.input = Product(doubled_candidate(weights.input), gate_bias(weights.bias))
             self.recurrent = Product(doubled_candidate(weights.recurrent))
             # sigmoid(o) * (sigmoid(2c) - 1/2) @ 2W = sigmoid(o) * tanh(c) @ W
@@ -263,6 +264,7 @@ def _inference(
         for alive in batch_sizes[step:last]:
             if carry_mask is not None:
                 mask = carry_mask[start + offset : start + offset + alive]
+                # A new sentence of the row starts from a zero state.
                 h_last[:alive].mul_(mask)
                 cell[:alive].mul_(mask)
             y = _inference_step(gates[offset : offset + alive], h_last, cell, weights)

@@ -43,6 +43,7 @@ class PackedDropout(nn.Module):
         if not (self.variational and self.training and self.rate and len(x)):
             return F.dropout(x, self.rate, self.training)
         mask = F.dropout(x.new_ones(batch_sizes[0], x.shape[1]), self.rate)  # (rows, dim)
+        # Rows alive at a step are the first ones, so each row meets its own mask again.
         return x * torch.cat([mask[:rows] for rows in batch_sizes])
 
 
@@ -98,6 +99,7 @@ class LSTMLayer(nn.Module):
         bound = (6 / (n_in + width + 4 * dim)) ** 0.5
         nn.init.uniform_(self.input_weight, -bound, bound)
         nn.init.uniform_(self.recurrent_weight, -bound, bound)
+        # The projection has a fan of its own.
         if self.projection_weight is not None:
             nn.init.xavier_uniform_(self.projection_weight)
         self._packed: WeightCache[kernels.PackedLSTM] = WeightCache()
@@ -138,6 +140,7 @@ class LSTMLayer(nn.Module):
             tensor.requires_grad for tensor in (*inputs, *self.parameters())
         ):
             return training, self.weights()
+        # Nothing to differentiate: the repacked weights are several times faster.
         return kernels.inference, self.packed()
 
     def clear_cache(self) -> None:
@@ -189,10 +192,11 @@ class LSTMStack(nn.Module):
         outputs, h_last, c_last = [], [], []
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, LSTMLayer)
-            x = self.dropout(x, batch_sizes)
+            x = self.dropout(x, batch_sizes)  # (N, projection_dim)
             h, c = state.h[number], state.c[number]  # (rows, projection_dim), (rows, lstm_dim)
             kernel, weights = layer.kernel(x, h, c)
             y, h, c = kernel(x, batch_sizes, h, c, weights, carry_mask)
+            # From the second layer on (section 3.4): the first one has inputs of another kind.
             x = y + x if self.config.skip_connections and number else y
             outputs.append(x)
             h_last.append(h)

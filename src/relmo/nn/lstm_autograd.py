@@ -95,6 +95,7 @@ class _Training(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         dim, n_out, n_in = bias.shape[0] // 4, w_rec.shape[0], x.shape[1]
         exact = options.dtype == x.dtype
+        # One product per step instead of two: input and last output side by side.
         folded_bias = gate_bias(bias)
         matrix = doubled_candidate(torch.cat([w_in, w_rec])).to(options.dtype)
         gate_product = Product(matrix, folded_bias if exact else None)
@@ -133,6 +134,7 @@ class _Training(torch.autograd.Function):
         c_first, w_in, w_rec, w_proj = ctx.saved_tensors
         buffers, options = ctx.buffers, ctx.options
         n_in, dtype = w_in.shape[0], options.dtype
+        # Repacked once, multiplied once per step.
         recurrent_t = Product(w_rec.t().to(dtype))
         project_t = None if w_proj is None else Product(w_proj.t().to(dtype))
         d_z = torch.empty_like(buffers.gates, dtype=dtype)
@@ -146,6 +148,7 @@ class _Training(torch.autograd.Function):
             stop -= rows
             rows_before = options.sizes[number - 1]
             before = slice(stop - rows_before, stop - rows_before + rows)
+            # Rows alive now are the first of those alive one step before.
             c_before = buffers.cells[before] if number else c_first[:rows]
             if options.carry_mask is not None:
                 c_before = c_before * options.carry_mask[step]
@@ -163,11 +166,13 @@ class _Training(torch.autograd.Function):
             )
             if dtype != d_c.dtype:
                 d_z[step] = gate_gradient
+            # In full precision, as a sum of many small numbers.
             d_bias += gate_gradient.sum(0)
             d_h[:rows] = recurrent_t(d_z[step])
             if options.carry_mask is not None:
                 d_h[:rows] *= options.carry_mask[step]
                 d_c[:rows] *= options.carry_mask[step]
+        # All steps at once: the sum over steps is inside the product.
         d_matrix = product(buffers.xh.t(), d_z).to(w_in.dtype)
         d_x = product(d_z, w_in.t().to(dtype)).to(w_in.dtype)
         d_proj = None if w_proj is None else product(buffers.mixed.t(), d_y).to(w_in.dtype)
@@ -187,7 +192,7 @@ def _cell(
         cell_clip: bound of the cell state, or None.
     """
     i, f, o, j = gates.chunk(4, dim=1)
-    j.mul_(2).sub_(1)
+    j.mul_(2).sub_(1)  # 2 sigmoid(2x) - 1 = tanh(x)
     cell = torch.mul(c, f, out=buffers.cells[step]).addcmul_(i, j)
     if cell_clip is not None:
         cell.clamp_(-cell_clip, cell_clip)
@@ -220,6 +225,7 @@ def _cell_gradient(
     gates, tanh = buffers.gates[step], buffers.tanh_cells[step]
     i, f, o, j = gates.chunk(4, dim=1)
     d_i, d_f, d_o, d_j = out.chunk(4, dim=1)
+    # y = o tanh(c), c = f c_before + i j: the chain rule, gate by gate.
     torch.mul(d_mixed, tanh, out=d_o)
     d_c.add_(_aten.tanh_backward(d_mixed * o, tanh))
     if cell_clip is not None:

@@ -46,6 +46,7 @@ class ScalarMix(nn.Module):
 
 
 def _normalized(layer: Tensor) -> Tensor:
+    # The variance of no number is NaN.
     if layer.numel() == 0:
         return layer
     variance, mean = torch.var_mean(layer, correction=0)

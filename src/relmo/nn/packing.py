@@ -92,6 +92,8 @@ def pack_rows(
     sizes = _decreasing(lengths, "pack_rows")
     if not sizes.size:
         return _packing(sizes, sizes, sizes, device)
+    # A step costs its rows and a constant (reading the weights): few long rows are cheap until
+    # the products are wide enough to be bound by arithmetic.
     fewest = -(-int(sizes.sum()) // int(sizes[0]))  # more would end before the longest sentence
     # How many rows are computed for each number alive, up to the largest that is tried.
     padded = [padded_rows(alive) for alive in range(padded_rows(padded_rows(fewest) + 1) + 1)]

@@ -39,6 +39,7 @@ def exact(device: torch.device, *, trains: bool = False) -> Iterator[None]:
         trains: whether the network is trained; then, where gradients are enabled, it has a graph
             and heeds autocast.
     """
+    # A training step is what autocast is for.
     if trains and torch.is_grad_enabled():
         yield
         return

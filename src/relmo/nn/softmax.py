@@ -83,6 +83,7 @@ def log_uniform_candidates(
     while True:
         uniform = generator.random(2 * n_candidates)
         new = np.exp(uniform * np.log(n_words + 1)).astype(np.int64) - 1
+        # Rounding may give n_words itself.
         draws = np.concatenate([draws, np.minimum(new, n_words - 1)])
         _, first = np.unique(draws, return_index=True)
         if len(first) >= n_candidates:
@@ -207,6 +208,7 @@ class _CrossEntropy(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, drawn: Tensor | None
     ) -> Tensor:
         """Take `targets` (N,) and `drawn` (classes,) as rows of weight; None: all are classes."""
+        # Whatever autocast says: exp and log of half precision numbers would be too coarse.
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             n = len(x)
@@ -220,6 +222,7 @@ class _CrossEntropy(torch.autograd.Function):
             true_weight = weight[targets]
             true_logit = (x * true_weight).sum(1) + bias[targets]
             loss = x.new_zeros((), dtype=torch.float64)
+            # As many rows as keep the logits within bounds.
             rows = max(16, _CHUNK_NUMBERS // len(classes))
             for start in range(0, n, rows):
                 chunk = slice(start, start + rows)
@@ -231,6 +234,7 @@ class _CrossEntropy(torch.autograd.Function):
                 d_classes += product(probabilities.t(), x[chunk])
                 d_class_bias += probabilities.sum(0)
                 d_true[chunk] = torch.exp(true_logit[chunk] - log_total) - 1
+            # The target is not among the classes of its row: its part of the gradient comes here.
             d_x.addcmul_(d_true[:, None], true_weight)
             d_weight, d_bias = d_classes, d_class_bias
             if drawn is not None:
@@ -254,7 +258,7 @@ def _columns(targets: Tensor, drawn: Tensor | None, n_rows: int) -> Tensor:
     if drawn is None:
         return targets
     column = torch.full((n_rows,), len(drawn), dtype=torch.int64, device=targets.device)
-    column[drawn] = torch.arange(len(drawn), device=targets.device)
+    column[drawn] = torch.arange(len(drawn), device=targets.device)  # (n_rows,)
     return column[targets]
 
 
@@ -266,8 +270,10 @@ def _probabilities(logits: Tensor, column: Tensor, true_logit: Tensor) -> tuple[
         column: the target's class of each row (rows,), or `classes` where it is not one.
         true_logit: the target's logit (rows,).
     """
+    # The target itself is taken out and its exact logit put into the total.
     hit = (column < logits.shape[1]).nonzero()[:, 0]
     logits[hit, column[hit]] = -torch.inf
+    # Off the highest logit, so that exp does not overflow.
     highest = torch.maximum(logits.amax(1), true_logit)
     logits.sub_(highest[:, None]).exp_()
     total = logits.sum(1) + torch.exp(true_logit - highest)
@@ -328,6 +334,7 @@ class AdaptiveSoftmax(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             tails = self._tails(targets)
+            # log p(word) = log p(tail | x) + log p(word | tail, x), each a cross entropy.
             loss = self.head.full_loss(x, self._in_head(targets, tails))
             for tail, rows, word in self._by_tail(targets, tails):
                 loss = loss + len(rows) / len(x) * tail.full_loss(x[rows] @ tail.projection, word)

@@ -127,6 +127,7 @@ class CharLayers(nn.Module):
         Returns:
             (tokens, n_filters) by rising length, and the position of each token of the input in it.
         """
+        # Tokens of like length together: hardly a window of padding is computed.
         order = torch.argsort(lengths, stable=True)
         responses = [
             self._convolve(characters[order[start:stop], :time])
@@ -139,6 +140,7 @@ class CharLayers(nn.Module):
 
     def _through_highways(self, responses: Tensor) -> Tensor:
         """Return what the highway layers make of the convolutions' responses, (n, n_filters)."""
+        # The maximum was taken before: both activations are monotonic, so it commutes.
         x = torch.relu(responses) if self.config.activation == "relu" else responses.tanh()
         for highway in self.highways:
             x = highway(x)
@@ -151,8 +153,8 @@ class CharLayers(nn.Module):
         row is cut to the longest token's length plus the widest filter, which leaves every filter
         one window of padding only. The result is the same number, not an approximation.
         """
-        widest = max(width for width, _ in self.config.filters)
-        most = max(number for _, number in self.config.filters)
+        widest = max(width for width, _ in self.config.filters)  # characters
+        most = max(number for _, number in self.config.filters)  # responses of one filter width
         spans, start = [], 0
         while start < len(lengths):
             stop, time = start, 0
@@ -282,6 +284,7 @@ class CharLSTM(nn.Module):
         numbers = 8 * self.char_embedding.shape[1] * int(lengths.max())  # of one token's gates
         rows = max(1, _CHUNK_NUMBERS // numbers)
         for start in range(0, len(characters), rows):
+            # torch wants lengths on the CPU.
             size = lengths[start : start + rows].cpu()
             ids = characters[start : start + rows, : int(size.max())]
             packed = nn.utils.rnn.pack_padded_sequence(

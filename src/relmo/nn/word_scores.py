@@ -85,6 +85,7 @@ def parts(x: Float[Tensor, "N dim"], softmax: Mapping[str, Tensor]) -> tuple[Par
             softmax[f"tails.{number}.{name}"] for name in ("projection", "weight", "bias")
         )
         row = len(bias) - n_tails + number  # of the head: the tail as a whole
+        # log p(word) = log p(tail) + score - log of the tail's sum: a constant of the row.
         narrow = x @ projection  # (N, width of the tail)
         whole = torch.mv(x, weight[row]) + bias[row]
         shift = whole - log_total(narrow, tail_weight, tail_bias)
@@ -179,6 +180,7 @@ def word_scores(scores: Sequence[Part], targets: Integer[Tensor, " N"]) -> WordS
         scores: see `parts`.
         targets: word ids (N,).
     """
+    # First each target's own score: the rank is counted against it.
     truth = scores[0].x.new_empty(len(targets))
     for part in scores:
         rows_hit, target_scores = part.of(targets)
@@ -202,6 +204,7 @@ def word_scores(scores: Sequence[Part], targets: Integer[Tensor, " N"]) -> WordS
             )
             total[rows] = torch.exp(lower) * total[rows] + probabilities.sum(1)
             highest[rows] = top
+    # With z = score - highest and Z the sum of exp(z): H = log Z - E[z].
     log_sum = torch.log(total)  # of exp(score - highest)
     surprisal = highest - truth + log_sum
     entropy = log_sum - moment / total
