@@ -286,7 +286,7 @@ class TaskJob(Generic[E]):
         if self.config.elmo and self.data.elmo is None:
             raise ConfigError("a network with elmo=True needs a biLM")
         if self.training.finetune_elmo and not self.config.elmo:
-            raise ConfigError("--finetune-elmo: the network reads no biLM")
+            raise ConfigError("finetune_elmo: the network reads no biLM")
         if self.data.elmo is not None:
             self.config.mixed(self.data.elmo.n_layers)  # raises where it has no such layer
 
