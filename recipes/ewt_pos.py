@@ -24,7 +24,7 @@ from recipes.task_runs import (
 )
 from relmo.data.tagged import TaggedSentence, read_tagged
 from relmo.tasks.config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_run import TaggerData
+from relmo.tasks.training import TaskData
 
 CONFIG = TaggerConfig(output="softmax")
 TRAINING = TaggerTraining(epochs=6, patience=0)
@@ -65,7 +65,7 @@ def runs(
     train, dev, test = parts
     for row in rows:
         config = of_layers(CONFIG, row)
-        data = TaggerData(train=train, dev=dev, elmo=biLM(model, config), cache=cache)
+        data = TaskData(train=train, dev=dev, elmo=biLM(model, config), cache=cache)
         for seed in seeds:
             training = replace(TRAINING, seed=seed)
             yield tagged(LAYERS[row], data, test, out / f"{row}-{seed}", config, training)

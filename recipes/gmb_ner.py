@@ -15,7 +15,7 @@ from recipes.task_runs import Run, biLM, command_line, found, parser, show, tagg
 from relmo.data.labelled import split
 from relmo.data.tagged import TaggedSentence, read_tagged
 from relmo.tasks.config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_run import TaggerData
+from relmo.tasks.training import TaskData
 
 RUNS = {
     "crf": ("CRF, ELMo", TaggerConfig(output="crf")),
@@ -53,7 +53,7 @@ def runs(
     for row in rows:
         name, config = RUNS[row]
         # The loop wants something to score an epoch on; as the last is taken, it decides nothing.
-        data = TaggerData(train=train, dev=train[:500], elmo=biLM(model, config), cache=cache)
+        data = TaskData(train=train, dev=train[:500], elmo=biLM(model, config), cache=cache)
         for seed in seeds:
             training = replace(TRAINING, seed=seed)
             yield tagged(name, data, test, out / f"{row}-{seed}", config, training, last=True)

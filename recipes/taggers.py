@@ -24,12 +24,19 @@ from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.layer_cache import default_folder
 from relmo.tasks.scores import Scores, evaluate
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_run import TaggerData, train_tagger
+from relmo.tasks.training import TaskData, train_task
 from relmo.train.loop import Progress
 
 SEED = 2018
-_LABELS = {"per": "PER", "org": "ORG", "geo": "LOC", "gpe": "MISC", "art": "MISC", "eve": "MISC",
-           "nat": "MISC"}  # fmt: skip
+_LABELS = {
+    "per": "PER",
+    "org": "ORG",
+    "geo": "LOC",
+    "gpe": "MISC",
+    "art": "MISC",
+    "eve": "MISC",
+    "nat": "MISC",
+}
 """Those of the GMB as those of WikiGold, which are CoNLL-2003's: a gpe is mostly a nationality.
 Times (tim) are left out."""
 
@@ -68,8 +75,9 @@ def ewt(data: Path) -> Parts:
 
 def names(data: Path) -> Parts:
     """The GMB and WikiGold, a tenth of each held out."""
-    gmb = read_tagged(data / "ner" / "gmb" / "entity-annotated-corpus.zip" / "ner_dataset.csv",
-                      format="csv")  # fmt: skip
+    gmb = read_tagged(
+        data / "ner" / "gmb" / "entity-annotated-corpus.zip" / "ner_dataset.csv", format="csv"
+    )
     wiki = read_tagged(data / "ner" / "wikigold" / "wikigold.conll.txt", format="conll")
     parts = [
         split([relabelled(sentence) for sentence in corpus], [0.85, 0.05, 0.1], seed=SEED)
@@ -153,17 +161,17 @@ def main() -> None:
     recipe = RECIPES[given.name]
     parts = recipe.parts(Path(data))
     run = given.runs / given.name
-    trained = TaggerData(train=parts.train, dev=parts.dev, elmo=relmo.load(), cache=given.cache)
-    train_tagger(trained, run, recipe.config, recipe.training, resume=True,
-                 on_progress=tell)  # fmt: skip
+    trained = TaskData(train=parts.train, dev=parts.dev, elmo=relmo.load(), cache=given.cache)
+    train_task(Tagger, trained, run, recipe.config, recipe.training, resume=True, on_progress=tell)
     print(store(run, given.out / given.name, recipe, parts))
 
 
 def tell(progress: Progress) -> None:
     """A line on standard error every hundred steps."""
     if progress.step % 100 == 0:
-        print(f"step {progress.step}/{progress.max_steps}, loss {progress.loss:.3f}",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"step {progress.step}/{progress.max_steps}, loss {progress.loss:.3f}", file=sys.stderr
+        )
 
 
 def store(run: Path, out: Path, recipe: Recipe, parts: Parts) -> str:

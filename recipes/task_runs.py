@@ -17,7 +17,6 @@ from relmo.data.tagged import TaggedSentence
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError, RelmoError
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_run import ClassifierData, train_classifier
 from relmo.tasks.config import (
     ClassifierConfig,
     ClassifierTraining,
@@ -28,7 +27,7 @@ from relmo.tasks.config import (
 from relmo.tasks.layer_cache import default_folder
 from relmo.tasks.scores import evaluate, label_scores
 from relmo.tasks.tagger import Tagger
-from relmo.tasks.tagger_run import TaggerData, train_tagger
+from relmo.tasks.training import TaskData, train_task
 
 C = TypeVar("C", bound=TokenConfig)
 LAYERS = {
@@ -116,7 +115,7 @@ def biLM(name: str | None, config: TokenConfig) -> Elmo | None:  # noqa: N802 - 
 
 def tagged(
     name: str,
-    data: TaggerData,
+    data: TaskData[TaggedSentence],
     test: Sequence[TaggedSentence],
     out: Path,
     config: TaggerConfig,
@@ -136,7 +135,7 @@ def tagged(
         last: take it as it is after the last epoch, not after the one best on `data.dev`.
     """
     start, start_cpu = time.perf_counter(), time.process_time()
-    result = train_tagger(data, out, config, training, resume=True)
+    result = train_task(Tagger, data, out, config, training, resume=True)
     tagger = Tagger.load(out / "last" if last else out, elmo=data.elmo if config.elmo else None)
     scores = evaluate([s.tags for s in test], tagger.tag(test), tagger.scheme)
     dev = {} if last or result.best is None else {"dev": 100 - result.best}
@@ -144,15 +143,17 @@ def tagged(
         measured = {"dev accuracy": dev.get("dev"), "test accuracy": scores.accuracy}
     else:
         measured = {
-            "dev F1": dev.get("dev"), "precision": scores.precision, "recall": scores.recall,
+            "dev F1": dev.get("dev"),
+            "precision": scores.precision,
+            "recall": scores.recall,
             "test F1": scores.f1,
-        }  # fmt: skip
+        }
     return _timed(name, measured, start, start_cpu)
 
 
 def classified(
     name: str,
-    data: ClassifierData,
+    data: TaskData[LabelledSentence],
     test: Sequence[LabelledSentence],
     out: Path,
     config: ClassifierConfig,
@@ -169,13 +170,14 @@ def classified(
         training: how.
     """
     start, start_cpu = time.perf_counter(), time.process_time()
-    result = train_classifier(data, out, config, training, resume=True)
+    result = train_task(Classifier, data, out, config, training, resume=True)
     classifier = Classifier.load(out, elmo=data.elmo if config.elmo else None)
     scores = label_scores([s.label or "" for s in test], classifier.classify(test))
     measured = {
         "dev accuracy": None if result.best is None else 100 - result.best,
-        "test accuracy": scores.accuracy, "test macro-F1": scores.macro_f1,
-    }  # fmt: skip
+        "test accuracy": scores.accuracy,
+        "test macro-F1": scores.macro_f1,
+    }
     return _timed(name, measured, start, start_cpu)
 
 

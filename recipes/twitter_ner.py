@@ -22,7 +22,7 @@ from relmo.data.labelled import split
 from relmo.data.tagged import TaggedSentence, read_tagged
 from relmo.elmo.model import Elmo
 from relmo.tasks.config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_run import TaggerData
+from relmo.tasks.training import TaskData
 from relmo.train.config import TrainConfig
 from relmo.train.finetune import finetune
 
@@ -106,9 +106,14 @@ def tuned(parts: Tweets, model: str | None, out: Path) -> Elmo:
         lines = (" ".join(sentence.tokens) + "\n" for sentence in sentences)
         (out / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
     finetune(
-        relmo.load(model).checkpoint(), out / "train.txt", out / "dev.txt", out / "bilm", TUNING,
-        epochs=2, resume=True,
-    )  # fmt: skip
+        relmo.load(model).checkpoint(),
+        out / "train.txt",
+        out / "dev.txt",
+        out / "bilm",
+        TUNING,
+        epochs=2,
+        resume=True,
+    )
     return relmo.load(out / "bilm" / "best")
 
 
@@ -138,7 +143,7 @@ def runs(
             start = time.perf_counter()
             elmo = tuned(parts, model, out)
             print(f"biLM tuned in {time.perf_counter() - start:.0f} s", file=sys.stderr)
-        data = TaggerData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
+        data = TaskData(train=parts.train, dev=parts.dev, elmo=elmo, cache=cache)
         config = OWN if elmo is None else READS[setting]
         for seed in seeds:
             name, training = f"{setting}: {RUNS[row]}", replace(TRAINING[setting], seed=seed)
@@ -155,10 +160,15 @@ def main() -> None:
         run
         for setting in given.setting
         for run in runs(
-            setting, parts[setting], given.run, given.seeds, given.model, given.out / setting,
+            setting,
+            parts[setting],
+            given.run,
+            given.seeds,
+            given.model,
+            given.out / setting,
             given.cache,
         )
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

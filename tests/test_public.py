@@ -46,3 +46,11 @@ def test_import_brings_in_no_optional_library():
         "assert not found, found"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_the_tasks_have_one_import_that_needs_torch_only_when_a_name_is_used():
+    code = (
+        "import sys, relmo.tasks; assert 'torch' not in sys.modules; "
+        "from relmo.tasks import Classifier, Tagger; assert Tagger.train and Classifier.train"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

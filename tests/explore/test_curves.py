@@ -53,9 +53,9 @@ def test_every_run_and_measure_is_named_and_nothing_is_cut_at_the_border(
         assert f"run {n}" in words
         assert any(f"best validation perplexity {60.5 * (1 + n):.2f}" in said for said in words)
     for title in ("training loss", "validation perplexity", "learning rate", "gradient norm",
-                  "tokens a second"):  # fmt: skip
+                  "tokens per second"):  # fmt: skip
         assert title in words
-    assert "2,000 steps, 200,000 tokens a direction" in words[1]
+    assert "2,000 steps, 200,000 tokens per direction" in words[1]
 
 
 def test_curves_are_the_metrics_over_tokens_or_steps(tmp_path: Path):
@@ -71,13 +71,13 @@ def test_curves_are_the_metrics_over_tokens_or_steps(tmp_path: Path):
         assert forward.get_linestyle() != backward.get_linestyle()
 
 
-def test_runs_differ_in_colour_and_mark_and_folders_of_one_name_are_told_by_path(tmp_path: Path):
+def test_runs_differ_in_color_and_mark_and_folders_of_one_name_are_told_by_path(tmp_path: Path):
     folders = [run(tmp_path / str(n) / "run") for n in range(9)]
     runs = curves.read(folders)
     assert [run.name for run in runs] == [str(folder) for folder in folders]
-    styles = {(curves._colour(n), curves._shape(n)) for n in range(9)}
+    styles = {(curves._color(n), curves._shape(n)) for n in range(9)}
     assert len(styles) == 9
-    assert len({colour for colour, _ in list(styles)[:9]}) == 7
+    assert len({color for color, _ in list(styles)[:9]}) == 7
 
 
 def test_a_run_without_validation_says_so_and_odd_lines_are_passed_over(tmp_path: Path):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relmo.explore.label_text import Run, label_lines, width
+from relmo.explore.label_layout import Run, label_lines, width
 
 TOKENS = st.lists(
     st.one_of(

@@ -9,9 +9,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from relmo.config import BiLMConfig, LexiconConfig
 from relmo.errors import FormatError, InputError
 from relmo.formats import bilm_hdf5, relmo_format
-from relmo.formats.checkpoint import Checkpoint
+from relmo.formats.checkpoint import Checkpoint, parameter_shapes
+from relmo.nn.bilm import BiLM
 from relmo.text.vocab import Vocabulary
 from tests.formats.helpers import SHAPES, assert_same, random_checkpoint
 from tests.reference.bilm_numpy import random_words, read_arrays
@@ -33,6 +35,26 @@ def test_what_is_written_is_read_back(shape: dict[str, Any], tmp_path: Path):
     checkpoint = random_checkpoint(tmp_path / "a", **shape)
     relmo_format.write(checkpoint, tmp_path / "b")
     assert_same(relmo_format.read(tmp_path / "b"), checkpoint)
+
+
+LEXICONS: dict[str, dict[str, Any]] = {
+    "words": {"n_words": 9, "word_dim": 3},
+    "convolutions": {"n_characters": 7, "char_dim": 4, "filters": ((1, 4), (2, 5)), "n_highway": 2},
+    "an LSTM": {"kind": "lstm", "n_words": 9, "word_dim": 3, "n_characters": 7, "char_dim": 4},
+}
+
+
+@pytest.mark.parametrize("name", [*SHAPES, *LEXICONS])
+def test_the_parameters_that_files_are_checked_for_are_those_of_the_network(
+    name: str, tmp_path: Path
+):
+    if name in SHAPES:
+        config = random_checkpoint(tmp_path / "a", **SHAPES[name]).config
+    else:
+        lexicon = LexiconConfig(**LEXICONS[name])
+        config = BiLMConfig(lstm_dim=8, projection_dim=4, lexicon=lexicon)
+    network = BiLM(config).state_dict()
+    assert dict(parameter_shapes(config)) == {name: tuple(network[name].shape) for name in network}
 
 
 def test_all_that_comes_with_a_model_is_read_back(checkpoint: Checkpoint, tmp_path: Path):

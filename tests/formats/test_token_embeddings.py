@@ -192,7 +192,7 @@ def test_vectors_are_given_only_to_a_model_without_any(golden: Path, tmp_path: P
         "token_embeddings": golden / "elmo_token_embeddings.hdf5",
         "vocab": golden / "vocab_test.txt",
     }
-    with pytest.raises(InputError, match=r"it has 'char_cnn'; for this one: .*tokens\.use"):
+    with pytest.raises(InputError, match=r"it has 'char_cnn'; for this one: .*load_token_vectors"):
         relmo.load(options=golden / "options.json", weights=golden / "lm_weights.hdf5", **given)
     folder = save_random(tmp_path / "words", n_words=9)
     with pytest.raises(FormatError, match="'embedding' not expected"):

@@ -29,11 +29,11 @@ def emissions(seed: int = 1) -> list[Tensor]:
 
 def packed(sentences: list[Tensor]) -> tuple[Tensor, tuple[int, ...]]:
     packing = pack(LENGTHS)
-    return torch.cat(sentences)[torch.from_numpy(packing.forward)], packing.batch_sizes
+    return torch.cat(sentences)[packing.forward], packing.batch_sizes
 
 
 def unpacked(values: Tensor) -> list[Tensor]:
-    return list(values[torch.from_numpy(pack(LENGTHS).unpack_forward)].split(LENGTHS))
+    return list(values[pack(LENGTHS).unpack_forward].split(LENGTHS))
 
 
 def paths(crf: CRF, scores: Tensor) -> Iterator[tuple[tuple[int, ...], Tensor]]:
@@ -51,13 +51,13 @@ def score_of(pair: tuple[tuple[int, ...], Tensor]) -> float:
 def test_the_normaliser_is_the_sum_over_all_paths():
     crf, sentences = chain(), emissions()
     totals = [torch.stack([s for _, s in paths(crf, x)]).logsumexp(0) for x in sentences]
-    torch.testing.assert_close(crf.log_normaliser(*packed(sentences)), torch.stack(totals))
+    torch.testing.assert_close(crf.log_normalizer(*packed(sentences)), torch.stack(totals))
 
 
 def test_the_likelihoods_of_all_paths_are_their_shares_and_sum_to_1():
     crf, sentences = chain(), emissions()
     scores, sizes = packed(sentences)
-    normaliser = crf.log_normaliser(scores, sizes)
+    normaliser = crf.log_normalizer(scores, sizes)
     shares = torch.zeros(len(LENGTHS), dtype=torch.float64)
     for path in itertools.product(range(N_TAGS), repeat=max(LENGTHS)):
         tags, _ = packed([torch.tensor(path[:n]) for n in LENGTHS])

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 
 from relmo.data.labelled import LabelledSentence
-from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_run import ClassifierData, train_classifier
+from relmo.tasks.classifier import Classifier, ClassifierNetwork
 from relmo.tasks.config import ClassifierConfig, ClassifierTraining
-from relmo.tasks.network import ClassifierNetwork
+from relmo.tasks.training import TaskData, train_task
 from relmo.train.loop import Result
 from tests.tasks.helpers import elmo
 
@@ -58,9 +57,9 @@ def training(**changes: Any) -> ClassifierTraining:
     return ClassifierTraining(**{**quick, **changes})
 
 
-def data(**changes: Any) -> ClassifierData:
+def data(**changes: Any) -> TaskData[LabelledSentence]:
     given: dict[str, Any] = {"train": TRAIN, "dev": DEV, "elmo": elmo(), **changes}
-    return ClassifierData(**given)
+    return TaskData(**given)
 
 
 def new(**changes: Any) -> Classifier:
@@ -73,10 +72,12 @@ def new(**changes: Any) -> Classifier:
 
 def trained(
     out: Path,
-    given: ClassifierData | None = None,
+    given: TaskData[LabelledSentence] | None = None,
     shape: ClassifierConfig | None = None,
     how: ClassifierTraining | None = None,
     **changes: Any,
 ) -> Result:
     """A run of a moment."""
-    return train_classifier(given or data(), out, shape or config(), how or training(), **changes)
+    return train_task(
+        Classifier, given or data(), out, shape or config(), how or training(), **changes
+    )

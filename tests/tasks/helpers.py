@@ -9,7 +9,8 @@ import numpy as np
 from relmo.data.tagged import TaggedSentence
 from relmo.elmo.model import Elmo
 from relmo.tasks.config import TaggerConfig, TaggerTraining
-from relmo.tasks.tagger_run import TaggerData, train_tagger
+from relmo.tasks.tagger import Tagger
+from relmo.tasks.training import TaskData, train_task
 from relmo.train.loop import Result
 from tests.helpers import tiny_elmo
 
@@ -54,9 +55,9 @@ def training(**changes: Any) -> TaggerTraining:
     )
 
 
-def data(**changes: Any) -> TaggerData:
+def data(**changes: Any) -> TaskData[TaggedSentence]:
     given: dict[str, Any] = {"train": TRAIN, "dev": DEV, "elmo": elmo(), **changes}
-    return TaggerData(**given)
+    return TaskData(**given)
 
 
 def elmo(seed: int = 0) -> Elmo:
@@ -68,10 +69,11 @@ def elmo(seed: int = 0) -> Elmo:
 
 def trained(
     out: Path,
-    given: TaggerData | None = None,
+    given: TaskData[TaggedSentence] | None = None,
     shape: TaggerConfig | None = None,
     how: TaggerTraining | None = None,
     **changes: Any,
 ) -> Result:
     """A run of a moment."""
-    return train_tagger(given or data(), out, shape or config(), how or training(), **changes)
+    shape, how = shape or config(), how or training()
+    return train_task(Tagger, given or data(), out, shape, how, **changes)

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from relmo.errors import ConfigError, FormatError, InputError
-from relmo.tasks.classifier import Classifier
-from relmo.tasks.network import ClassifierNetwork, matched
+from relmo.tasks.classifier import Classifier, ClassifierNetwork, matched
 from tests.helpers import tiny_elmo
 from tests.tasks.classifier_helpers import LABELS, TEXTS, config, example, new
 
@@ -89,7 +88,7 @@ def test_a_sentence_without_tokens_has_a_label_and_changes_no_other():
 def test_what_cannot_be_classified_is_an_error():
     for given, message in (
         ((TEXTS, TEXTS), "expected no second sentences"),
-        (("one string",), "sentences: expected a list of sentences, got the str 'one string'"),
+        (("one string",), "sentences is one string"),
     ):
         with pytest.raises(InputError, match=message):
             new().predict(*given)

@@ -107,7 +107,7 @@ def test_given_word_vectors_stay_as_they_are(tmp_path: Path):
     assert (new == other).all()
     assert (dog != new).any()
     changed = replace(given, vectors=(Vocabulary(["dog", "oak", "unseen"]), vectors + 1))
-    with pytest.raises(ConfigError, match="the word vectors are others"):
+    with pytest.raises(ConfigError, match="the word vectors differ"):
         trained(tmp_path / "run", changed, shape, resume=True)
     with pytest.raises(ConfigError, match="word vectors: expected 2 numbers each"):
         trained(tmp_path / "other", given, replace(shape, word_dim=2))
@@ -126,7 +126,7 @@ def test_another_run_is_not_resumed(tmp_path: Path):
         (
             data(train=TRAIN[1:]),
             config(),
-            r"the training data are others .* sha256 \w{12}, now sha256 \w{12};",
+            r"the training data differ: expected sha256 \w{12} .*, got sha256 \w{12};",
         ),
     ):
         with pytest.raises(ConfigError, match=message):

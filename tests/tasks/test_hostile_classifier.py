@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
-from relmo.tasks.classifier import Classifier
-from relmo.tasks.network import ClassifierNetwork
+from relmo.tasks.classifier import Classifier, ClassifierNetwork
 from relmo.text.vocab import Vocabulary
 from tests.tasks.classifier_helpers import LABELS, config
 from tests.tasks.helpers import elmo
@@ -109,7 +108,7 @@ def test_a_file_that_is_missing_is_named(folder: Path, name: str):
 def test_a_folder_that_is_no_classifier_is_said_to_be_none_and_not_replaced(folder: Path):
     with pytest.raises(InputError, match="is not a folder"):
         Classifier.load(folder / "nothing")
-    with pytest.raises(FormatError, match="is no classifier: "):
+    with pytest.raises(FormatError, match="is not a classifier: "):
         Classifier.load(folder / "elmo")
     classifier = Classifier.load(folder)
     classifier.save(folder)

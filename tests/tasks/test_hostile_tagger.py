@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from relmo.errors import ConfigError, FormatError, InputError, RelmoError
-from relmo.tasks.network import TaggerNetwork
-from relmo.tasks.tagger import Tagger
+from relmo.tasks.tagger import Tagger, TaggerNetwork
 from relmo.text.vocab import Vocabulary
 from tests.tasks.helpers import config, elmo
 
@@ -133,11 +132,11 @@ def test_a_card_that_is_no_text_is_an_error(folder: Path):
 def test_a_folder_that_is_no_tagger_is_said_to_be_none(tmp_path: Path):
     with pytest.raises(InputError, match="is not a folder"):
         Tagger.load(tmp_path / "nothing")
-    with pytest.raises(FormatError, match=r"is no tagger: it has no config\.json"):
+    with pytest.raises(FormatError, match=r"is not a tagger: it has no config\.json"):
         Tagger.load(tmp_path)
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "config.json").write_text('{"format": "relmo-classifier"}')
-    with pytest.raises(FormatError, match=r"best' is no tagger: .*'format' is 'relmo-classifier'"):
+    with pytest.raises(FormatError, match=r"best' is not a tagger: .*'format' is 'relmo-c"):
         Tagger.load(tmp_path)
 
 

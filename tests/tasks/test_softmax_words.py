@@ -61,7 +61,7 @@ def test_the_softmax_of_another_run_is_another_model(tmp_path: Path):
 
 def test_a_model_without_a_softmax_is_refused_before_anything_is_written(tmp_path: Path):
     shape = helpers.config(softmax_words=True)
-    with pytest.raises(ConfigError, match=r"--softmax-words: .* has no softmax with a row"):
+    with pytest.raises(ConfigError, match=r"softmax_words: .* has no softmax with a row"):
         helpers.trained(tmp_path / "run", helpers.data(), shape)
     with pytest.raises(ConfigError, match="softmax_words: the network reads no biLM"):
         replace(shape, elmo=False, char_dim=4)

@@ -10,10 +10,8 @@ import torch
 
 from relmo.elmo.model import BOX, load
 from relmo.errors import ConfigError, FormatError, InputError
-from relmo.tasks.inputs import allowed_steps
-from relmo.tasks.network import TaggerNetwork
 from relmo.tasks.scores import evaluate
-from relmo.tasks.tagger import SHIPPED, TaggedTokens, Tagger
+from relmo.tasks.tagger import SHIPPED, TaggedTokens, Tagger, TaggerNetwork, allowed_steps
 from tests.helpers import tiny_elmo
 from tests.tasks.helpers import DEV, config, elmo, sentence
 
@@ -81,7 +79,7 @@ def test_a_stream_is_tagged_as_a_list_and_is_not_run_through_first(run: Path):
     found = list(islice(tagger.predict_stream(endless(), token_budget=8), 40))
     assert_same(found, [tagger.predict(TOKENS)[k % len(TOKENS)] for k in range(40)])
     assert taken < 40 + 16 * 8
-    with pytest.raises(InputError, match="one string"):
+    with pytest.raises(InputError, match="sentences: expected a list of sentences, got the str"):
         tagger.predict_stream("Ann saw Rome")
 
 
@@ -96,15 +94,22 @@ def test_empty_sentences_have_no_tags(run: Path):
 
 def test_spans_have_offsets_and_the_score_of_their_least_certain_tag():
     tagged = TaggedTokens(
-        tokens=("in", "New", "York", "Ann"), tags=("O", "B-LOC", "I-LOC", "B-PER"),
-        scores=(0.9, 0.8, 0.5, 0.7), scheme="BIO",
-    )  # fmt: skip
+        tokens=("in", "New", "York", "Ann"),
+        tags=("O", "B-LOC", "I-LOC", "B-PER"),
+        scores=(0.9, 0.8, 0.5, 0.7),
+        scheme="BIO",
+    )
     assert tagged.spans == [("LOC", 1, 3, 0.5, None, None), ("PER", 3, 4, 0.7, None, None)]
     found = json.loads(json.dumps(tagged.to_dict()))
     assert found["text"] is found["offsets"] is None
     assert found["spans"][0] == {
-        "label": "LOC", "start": 1, "end": 3, "score": 0.5, "start_char": None, "end_char": None,
-    }  # fmt: skip
+        "label": "LOC",
+        "start": 1,
+        "end": 3,
+        "score": 0.5,
+        "start_char": None,
+        "end_char": None,
+    }
 
 
 def test_tokens_and_spans_of_a_text_are_stretches_of_it(run: Path):

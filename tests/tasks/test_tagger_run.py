@@ -14,9 +14,8 @@ from relmo.data.tagged import TaggedSentence
 from relmo.errors import ConfigError, InputError, TrainingError
 from relmo.tasks.config import TaggerConfig, TaggerTraining
 from relmo.tasks.inputs import epoch_batches, word_vectors
-from relmo.tasks.network import TaggerNetwork
-from relmo.tasks.tagger import TaggedTokens, Tagger
-from relmo.tasks.tagger_run import TaggerData, TaggingRun
+from relmo.tasks.tagger import TaggedTokens, Tagger, TaggerNetwork
+from relmo.tasks.training import TaskData, TaskJob
 from relmo.text.vocab import Vocabulary
 from relmo.train.folder import RunFolder
 from tests.helpers import tiny_elmo
@@ -24,7 +23,7 @@ from tests.tasks.helpers import DEV, TRAIN, config, data, elmo, sentence, traine
 from tests.train.helpers import _same, after, metrics, training_state
 
 TOKENS = [list(s.tokens) for s in DEV]
-OTHER = r"than the run was started with: sha256 \w{12}, now sha256 \w{12};"
+OTHER = r"differ.*: expected sha256 \w{12} as the run was started, got sha256 \w{12};"
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -128,7 +127,7 @@ def test_given_word_vectors_stay_as_they_are(tmp_path: Path):
     in_parts(tmp_path / "parts", 2, 99, given=given, shape=shape)
     assert_same_run(tmp_path / "parts", tmp_path / "run")
     changed = data(elmo=None, vectors=(given.vectors[0], vectors + 1))
-    with pytest.raises(ConfigError, match=f"the word vectors are others {OTHER}"):
+    with pytest.raises(ConfigError, match=f"the word vectors {OTHER}"):
         trained(tmp_path / "run", changed, shape, resume=True)
 
 
@@ -155,14 +154,14 @@ def test_given_word_vectors_are_where_it_starts():
     vectors = torch.arange(6.0).reshape(3, 2)
     given = data(elmo=None, vectors=(Vocabulary(["rome", "Rome", "x"]), vectors))
     shape = config(elmo=False, word_dim=2)
-    run = TaggingRun(given, RunFolder(Path("nowhere")), shape, training())
-    words, rows = run.words, run.tagger.network.words
+    run = TaskJob(Tagger, given, RunFolder(Path("nowhere")), shape, training())
+    words, rows = run.words, run.task.network.words
     assert words is not None
     assert rows is not None
     assert rows[words.index("Rome")].tolist() == [2, 3]
     assert rows[words.index("anything")].tolist() == [2, 3]  # their mean
     with pytest.raises(ConfigError, match="word vectors: expected 3 numbers each"):
-        TaggingRun(given, run.folder, replace(shape, word_dim=3), training())
+        TaskJob(Tagger, given, run.folder, replace(shape, word_dim=3), training())
 
 
 def test_every_epoch_has_every_sentence_once_in_its_own_order():
@@ -236,9 +235,11 @@ def test_a_tagger_of_labels_alone_gives_spans(tmp_path: Path):
     assert (tagger.scheme, tagger.tags) == ("IO", ("O", "I-P", "I-L"))
     assert tagger.tag(corpus) == [found.tags for found in tagger.predict([corpus[0].tokens] * 5)]
     found = TaggedTokens(
-        tokens=("Ann", "Lee", "in", "Rome"), tags=("I-P", "I-P", "O", "I-L"),
-        scores=(0.5, 0.25, 1.0, 1.0), scheme=tagger.scheme,
-    )  # fmt: skip
+        tokens=("Ann", "Lee", "in", "Rome"),
+        tags=("I-P", "I-P", "O", "I-L"),
+        scores=(0.5, 0.25, 1.0, 1.0),
+        scheme=tagger.scheme,
+    )
     assert [span[:4] for span in found.spans] == [("P", 0, 2, 0.25), ("L", 3, 4, 1.0)]
     trained(tmp_path / "plain", data(train=corpus, dev=corpus, scheme="plain"))
     assert Tagger.load(tmp_path / "plain").tags == ("O", "P", "L")
@@ -254,9 +255,9 @@ def test_an_unknown_tag_of_the_development_data_is_named_before_anything_is_lear
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train": []}, "the training data hold no tagged token"),
+        ({"train": []}, "the training data hold no token"),
         ({"train": [sentence(["a", "b"], ["O", "O"])]}, "have the tag 'O' alone, expected several"),
-        ({"dev": [sentence([], [])]}, "the development data hold no tagged token"),
+        ({"dev": [sentence([], [])]}, "the development data hold no token"),
     ],
 )
 def test_data_of_which_nothing_can_be_learned_are_an_error(
@@ -275,14 +276,18 @@ def test_data_of_which_nothing_can_be_learned_are_an_error(
             data(train=TRAIN[1:]),
             config(),
             training(),
-            f"run.json: the training data are others {OTHER}",
+            f"run.json: the training data {OTHER}",
         ),
-        (data(dev=DEV[1:]), config(), training(), f"the development data are others {OTHER}"),
-        (data(elmo=tiny_elmo(1)), config(), training(), f"the biLM is another one {OTHER}"),
+        (data(dev=DEV[1:]), config(), training(), f"the development data {OTHER}"),
+        (data(elmo=tiny_elmo(1)), config(), training(), f"the biLM {OTHER}"),
     ],
 )
 def test_another_run_is_not_resumed(
-    run_of_a_step: Path, given: TaggerData, shape: TaggerConfig, how: TaggerTraining, message: str
+    run_of_a_step: Path,
+    given: TaskData[TaggedSentence],
+    shape: TaggerConfig,
+    how: TaggerTraining,
+    message: str,
 ):
     with pytest.raises(ConfigError, match=message):
         trained(run_of_a_step, given, shape, how, resume=True)

@@ -6,23 +6,24 @@ from typing import Any
 import pytest
 import torch
 
-from relmo.tasks.tagger_run import TaggingRun
+from relmo.tasks.tagger import Tagger
+from relmo.tasks.training import TaskJob
 from relmo.train.folder import RunFolder
 from tests.tasks.helpers import config, data, training
 
 BATCH = [3, 1, 2]
 
 
-def new(shape: dict[str, Any] | None = None, **how: Any) -> TaggingRun:
+def new(shape: dict[str, Any] | None = None, **how: Any) -> TaskJob:
     """A run before its first step, without dropout unless asked for."""
     whole = config(**{"dropout": 0.0, "mix_dropout": 0.0, **(shape or {})})
-    return TaggingRun(data(), RunFolder(Path("nowhere")), whole, training(**how))
+    return TaskJob(Tagger, data(), RunFolder(Path("nowhere")), whole, training(**how))
 
 
 def test_the_penalty_draws_a_mix_to_the_mean_of_the_layers():
     run = new({"n_mixtures": 2}, mix_penalty=1e3)
     far = torch.tensor([1.0, -1.0, 0.5])
-    weights = [mix.weights for mix in run.tagger.network.mixes]
+    weights = [mix.weights for mix in run.task.network.mixes]
     for its_weights in weights:
         its_weights.data.copy_(far)
     run.step(1, 1.0)
@@ -40,11 +41,11 @@ def test_the_penalty_draws_a_mix_to_the_mean_of_the_layers():
 )
 def test_dropout_is_of_training_alone(shape: dict[str, Any]):
     run = new(shape)
-    network = run.tagger.network
+    network = run.task.network
 
     def encoded() -> torch.Tensor:
         numbers = sorted(BATCH, key=lambda number: -run.lengths[number])
-        return network.encoded(run.train_inputs(numbers))[0]
+        return network.encode(run.train_inputs(numbers))[0]
 
     network.train()
     assert not encoded().equal(encoded())

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from relmo.data.corpora import Corpus
 from relmo.errors import InputError, MissingExtraError
-from relmo.text.tokenizers import by_name, name_of
+from relmo.text.tokenizers import by_name, name_of, with_texts
+from relmo.text.vocab import counted
 
 LINE = "Don't give Mr. Smith's  dog <b> & 3.5% of it, (please)."
 # What each library itself makes of it.
@@ -84,3 +85,12 @@ def test_a_function_of_ones_own_is_known_by_its_name() -> None:
         return list(text)
 
     assert name_of(characters).endswith("characters")
+
+
+def test_bytes_are_refused_as_what_they_are() -> None:
+    with pytest.raises(InputError, match=r"sentences: expected a list of sentences, got the bytes"):
+        with_texts(b"The cat")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"sentence 1: expected a string or a list .* got bytes"):
+        list(with_texts(["a", b"The cat"]))
+    with pytest.raises(InputError, match=r"sentence 2: expected a list of strings, got the bytes"):
+        counted(iter([["a"], b"The cat"]))  # type: ignore[list-item]

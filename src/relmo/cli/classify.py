@@ -83,17 +83,17 @@ def train(
     def train_one(seed: int, out: Path) -> tuple[float, ...]:
         """Return the accuracy on development data, and on test data where there is any."""
         from relmo.tasks.classifier import Classifier
-        from relmo.tasks.classifier_run import ClassifierData, train_classifier
         from relmo.tasks.scores import label_scores
+        from relmo.tasks.training import TaskData, train_task
 
-        data = ClassifierData(
+        data = TaskData(
             train=parts[0] or [],
             dev=parts[1] or [],
             elmo=run.elmo(config),
             cache=run.cache_folder(),
             vectors=vectors,
         )
-        job = partial(train_classifier, data, out, config, replace(training, seed=seed))
+        job = partial(train_task, Classifier, data, out, config, replace(training, seed=seed))
         development = run.run_training(job, out, "accuracy")
         if parts[2] is None:
             return (development,)
@@ -160,8 +160,7 @@ def predict(
         probabilities: Print an object per line: the label, and the probability of each.
     """
     from relmo.data.labelled import read_labelled
-    from relmo.tasks.classifier import Classifier
-    from relmo.tasks.classifier_data import check_pairs
+    from relmo.tasks.classifier import Classifier, check_pairs
 
     sentences = read_labelled(file, label_column=None, **layout.arguments())
     loaded = Classifier.load(classifier, device=_inputs.device(device))

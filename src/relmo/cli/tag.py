@@ -70,7 +70,7 @@ def train(
         relmo tag train --train train.conll --dev dev.conll --out ner
 
     Args:
-        scheme: Scheme of the tags: of spans, or plain, where each token has a tag by itself; what
+        scheme: Scheme of the tags: one of spans, or plain, where each token has its own tag; what
             most of them fit without.
     """
     from relmo.data.tagged import read_tagged
@@ -83,9 +83,9 @@ def train(
     def train_one(seed: int, out: Path) -> tuple[float, ...]:
         """Return the F1 on development data, and on test data where there is any."""
         from relmo.tasks.tagger import Tagger
-        from relmo.tasks.tagger_run import TaggerData, train_tagger
+        from relmo.tasks.training import TaskData, train_task
 
-        data = TaggerData(
+        data = TaskData(
             train=parts[0] or [],
             dev=parts[1] or [],
             elmo=run.elmo(config),
@@ -93,7 +93,7 @@ def train(
             vectors=vectors,
             scheme=scheme,
         )
-        job = partial(train_tagger, data, out, config, replace(training, seed=seed))
+        job = partial(train_task, Tagger, data, out, config, replace(training, seed=seed))
         development = run.run_training(job, out, "F1")
         if parts[2] is None:
             return (development,)

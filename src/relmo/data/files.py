@@ -23,8 +23,13 @@ MAX_BYTES = 2**30
 STDIN = "-"
 _BOM = "\ufeff"
 _DAMAGED = (  # what zipfile raises; RuntimeError for a file that needs a password
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True, slots=True)

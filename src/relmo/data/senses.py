@@ -28,8 +28,11 @@ _KEY = re.compile(r"(?P<lemma>[^%\s]+)%(?P<kind>[1-5]):\d\d:\d\d:[^:\s]*:(\d\d)?
 _WORD = re.compile(r"<(?P<name>wf|punc)(?P<attributes>[^>]*)>(?P<text>[^<>]*)</(?P=name)>")
 _ATTRIBUTE = re.compile(r"""(\w+)=(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _OPEN: dict[str, Callable[..., Any]] = {
-    ".gz": gzip.open, ".tgz": gzip.open, ".xz": lzma.open, ".txz": lzma.open
-}  # fmt: skip
+    ".gz": gzip.open,
+    ".tgz": gzip.open,
+    ".xz": lzma.open,
+    ".txz": lzma.open,
+}
 _MARKER = re.compile(r"\([a-z]+\)")  # preceding(a): no part of WordNet's keys
 _FRAME = re.compile(r"</?(contextfile|context|p)\b[^>]*>")
 
@@ -289,8 +292,9 @@ class _Reader:
             self._text = []
             self._instance = self._of_instance(attributes) if name == "instance" else None
         elif name != "corpus":
-            raise InputError(f"{self._where}: <{name}>: expected <text>, <sentence>, <wf> or "
-                             "<instance>")  # fmt: skip
+            raise InputError(
+                f"{self._where}: <{name}>: expected <text>, <sentence>, <wf> or <instance>"
+            )
 
     def _of_instance(self, attributes: Mapping[str, str]) -> SenseWord:
         """The word, but for its place."""

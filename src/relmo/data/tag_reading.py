@@ -117,8 +117,8 @@ def read_tags(
         sentences: the tags of each.
         scheme: to write them in; None: that of the corpus.
         kind: what they are known to be; None: what the scheme says or, without one, what they
-            fit. Where it is given and no scheme is, one tag may well be of another scheme than the
-            others, and no message names it.
+            fit. With a kind and no scheme, a tag may well be of another scheme than the others,
+            and no message names it.
         labels: known beforehand, such as those of the true tags for predicted ones.
         where: names a token in the messages.
 
@@ -216,7 +216,7 @@ def _on_scheme(reading: TagReading, sentences: Sequence[Sequence[str]], where: W
     n_tokens = sum(map(len, sentences))
     return [
         f"{where(number, token)}: the tag {tag!r} is not of {reading.scheme}; spans are read as "
-        f"conlleval reads them and written in {reading.scheme}, this one as {written!r}"
+        f"conlleval does and written in {reading.scheme}, this one as {written!r}"
         f" ({len(changed):,} of {n_tokens:,} tokens)"
     ]
 

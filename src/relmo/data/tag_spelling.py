@@ -10,7 +10,7 @@
 | `B_PER`, `PER-B`, `b-per` | `B-PER`, `B-PER`, `B-per` | separators are `-_:/.` and a bar |
 | `B-PER`, `M-PER`, `E-PER`, `S-PER` | `B-PER`, `I-PER`, ... | BMES is BIOES with another letter |
 | `PER`, `O` | `I-PER`, `O` | "IO": a run of one label is a span, as Stanford's NER has it |
-| `NOUN`, `X` | the same | "plain": each token has a tag of its own |
+| `NOUN`, `X` | the same | "plain": each token has its own tag |
 
 One tag does not say which of these a corpus is: `PER-B` may be a part of speech, and labels have
 hyphens. So the dialect is the one that most of the tokens' tags fit. A tag that does not fit it is
@@ -65,7 +65,7 @@ class _Dialect(NamedTuple):
     separator: str
 
     def split(self, tag: str) -> tuple[str, str]:
-        """Return what stands for the letter and the label, each "" where there is none."""
+        """Return what is before and behind the separator, as letter and label; "" for neither."""
         if self.label_first:
             label, _, letter = tag.rpartition(self.separator)
         else:
@@ -275,7 +275,7 @@ def _are_few(n_strays: int, n_in_spans: int, n_tokens: int) -> bool:
 
 
 def _is_letter(text: str) -> bool:
-    return len(text) == 1 and text.upper() in _LETTERS
+    return len(text) == 1 and text in _LETTERS + _LETTERS.lower()
 
 
 def _joined(letter: str, label: str) -> str:
@@ -303,7 +303,7 @@ def _meant(tag: str, dialect: _Dialect, labels: Set[str]) -> str | None:
         return _joined(letter, "") if _is_letter(letter) else None
     for candidate in (dialect, *_DIALECTS):
         letter, label = candidate.parts(tag) or ("", "")
-        # Any label will do in the corpus's own dialect, only a known one in another.
+        # Any label will do in the corpus's dialect, only a known one in another.
         if label and (candidate is dialect or label in labels):
             return _joined(letter, label)
     if tag in labels:  # it may begin or go on; conlleval has it begin after another label

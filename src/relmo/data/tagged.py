@@ -56,7 +56,7 @@ _SUFFIXES: dict[str, Format] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaggedSentence:
-    """A sentence's tokens, their tags, and where it stands.
+    """A sentence's tokens, their tags, and its file and line.
 
     Raises:
         InputError: tokens or tags are one string, or not as many; the message names the line.
@@ -81,9 +81,9 @@ class TaggedSentence:
             )
 
     def where(self, position: int) -> str:
-        """A token in a message: file, line of the sentence, number of the token, and the token."""
-        place = f"{self.source}: sentence at line {self.line}"
-        return f"{place}: token {position + 1}, {self.tokens[position]!r}"
+        """Name a token in a message: file, line of the sentence, number of the token, and it."""
+        sentence = f"{self.source}: sentence at line {self.line}"
+        return f"{sentence}: token {position + 1}, {self.tokens[position]!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Document:
     """The tokens of each."""
     _source: Source
     _layout: Layout
-    _found: tuple[Found, ...]
+    _in_file: tuple[Found, ...]
 
     @property
     def source(self) -> str:
@@ -106,10 +106,10 @@ class Document:
         """The sentences as the file has them; None where it has them as tokens."""
         if not isinstance(self._layout, Lines):
             return None
-        return tuple(self._source.lines[found.lines[0]] for found in self._found)
+        return tuple(self._source.lines[sentence.lines[0]] for sentence in self._in_file)
 
     def with_tags(self, tags: Iterable[Sequence[str]]) -> bytes:
-        """The file with tags in it, whatever else it holds kept as it is.
+        """Return the file with tags in it, whatever else it holds kept as it is.
 
         Where no column was named they stand in a new one behind the others; of CoNLL-U in `upos`,
         of JSON lines in the field `tags`. A text becomes columns, `token TAB tag` a line.
@@ -122,13 +122,13 @@ class Document:
         """
         tags = list(tags)
         check_sentences(tags, f"{self.source}: tags")
-        tags = [tuple(its_tags) for its_tags in tags]
+        tags = [tuple(row) for row in tags]
         if list(map(len, tags)) != list(map(len, self.sentences)):
             raise InputError(f"{self.source}: expected tags for its sentences, one for each token")
-        for its_tags in tags:
-            _check_writable(its_tags, self.source)
+        for row in tags:
+            _check_writable(row, self.source)
         lines = list(self._source.lines)
-        self._layout.write(lines, self._found, tags)
+        self._layout.write(lines, self._in_file, tags)
         return self._source.written(lines)
 
 
@@ -140,7 +140,7 @@ def read_tagged(
     tag_column: Column = None,
     encoding: str | None = None,
 ) -> list[TaggedSentence]:
-    """The sentences of a file, each with the tags of its tokens.
+    """Read the sentences of a file, each with the tags of its tokens.
 
     Args:
         path: the file; see the module for what it may be.
@@ -160,15 +160,15 @@ def read_tagged(
         return _from_dataset(os.fspath(path), token_column, tag_column)
     source = read_source(path, encoding, latin=(".csv",))
     layout = _layout(source, format or _format(source, True), token_column, tag_column, True)
-    known: dict[str, str] = {}  # of a word or a tag one string for all places
+    interned: dict[str, str] = {}  # one string for all tokens with a word or tag
     sentences = [
         TaggedSentence(
-            tokens=tuple(known.setdefault(token, token) for token in found.tokens),
-            tags=tuple(known.setdefault(tag, tag) for tag in found.tags),
+            tokens=tuple(interned.setdefault(token, token) for token in sentence.tokens),
+            tags=tuple(interned.setdefault(tag, tag) for tag in sentence.tags),
             source=source.name,
-            line=found.lines[0] + 1,
+            line=sentence.lines[0] + 1,
         )
-        for found in layout.sentences(source)
+        for sentence in layout.sentences(source)
     ]
     if not sentences:
         raise _is_empty(source)
@@ -184,7 +184,7 @@ def read_tokens(
     tokenize: Tokenize = str.split,
     encoding: str | None = None,
 ) -> Document:
-    """A file of sentences to predict tags for, which is then written in its own format.
+    """Read a file of sentences to predict tags for, which is then written in its own format.
 
     Args:
         path: the file, as for `read_tagged`; it need not have tags.
@@ -192,7 +192,7 @@ def read_tokens(
             columns where a column is named, each line has one, or ends in a tag such as O or B-LOC;
             else each line is a sentence.
         token_column: as for `read_tagged`.
-        tag_column: the column to write, in place of what stands there; None: a new one.
+        tag_column: the column to write over; None: a new one.
         tokenize: from a sentence of a text to its tokens.
         encoding: as for `read_tagged`.
 
@@ -202,16 +202,16 @@ def read_tokens(
     """
     source = read_source(path, encoding, latin=(".csv",))
     has_columns = token_column is not None or tag_column is not None
-    known = format or _format(source, has_columns)
+    format = format or _format(source, has_columns)
     layout = (
         Lines(tokenize)
-        if known == "text"
-        else _layout(source, known, token_column, tag_column, False)
+        if format == "text"
+        else _layout(source, format, token_column, tag_column, False)
     )
-    found = tuple(layout.sentences(source))
-    if not found:
+    sentences = tuple(layout.sentences(source))
+    if not sentences:
         raise _is_empty(source)
-    return Document(tuple(sentence.tokens for sentence in found), source, layout, found)
+    return Document(tuple(s.tokens for s in sentences), source, layout, sentences)
 
 
 def write_tagged(sentences: Iterable[TaggedSentence], path: PathLike) -> None:
@@ -272,7 +272,7 @@ def read_canonical(
 
 
 def invalid_tags(sentences: Iterable[TaggedSentence], scheme: spans.Scheme) -> Iterator[str]:
-    """The tags that a scheme does not allow, with file and line; see `spans.invalid`."""
+    """Yield the tags that a scheme does not allow, with file and line; see `spans.invalid`."""
     for sentence in sentences:
         for fault in spans.invalid(sentence.tags, scheme):
             yield f"{sentence.where(fault.position)}: {fault.message}"
@@ -289,31 +289,31 @@ def check_tags(sentences: Iterable[TaggedSentence], scheme: spans.Scheme) -> Non
         raise InputError(f"{faults[0]} (tags of {scheme}: {len(faults)} invalid in all)")
 
 
-def _from_dataset(place: str, token: Column, tag: Column) -> list[TaggedSentence]:
-    """The sentences of a data set, whose lines are its records."""
+def _from_dataset(path: str, token: Column, tag: Column) -> list[TaggedSentence]:
+    """Read the sentences of a data set, whose lines are its records."""
     fields = (
         ("tokens",) if token is None else (str(token),),
         ("tags", "ner_tags") if tag is None else (str(tag),),
     )
     sentences = []
-    for number, (tokens, tags) in enumerate(hf_datasets.records(place, fields), start=1):
+    for number, (tokens, tags) in enumerate(hf_datasets.records(path, fields), start=1):
         for values in (tokens, tags):
             if not isinstance(values, tuple) or not all(isinstance(text, str) for text in values):
-                raise InputError(f"{place}: record {number}: expected lists of texts or labels")
+                raise InputError(f"{path}: record {number}: expected lists of texts or labels")
         if len(tokens) != len(tags):
             raise InputError(
-                f"{place}: record {number}: expected a tag for each of its {len(tokens)} tokens, "
+                f"{path}: record {number}: expected a tag for each of its {len(tokens)} tokens, "
                 f"got {len(tags)}"
             )
         if tokens:
-            sentences.append(TaggedSentence(tokens=tokens, tags=tags, source=place, line=number))
+            sentences.append(TaggedSentence(tokens=tokens, tags=tags, source=path, line=number))
     if not sentences:
-        raise InputError(f"{place}: no sentence in it")
+        raise InputError(f"{path}: no sentence in it")
     return sentences
 
 
 def _layout(source: Source, format: Format, token: Column, tag: Column, tagged: bool) -> Layout:
-    """How a file is laid out, where its format is known."""
+    """Return how a file is laid out, where its format is known."""
     if format == "conll":
         return columns.columns(source, token, tag, tagged)
     if format == "conllu":
@@ -328,7 +328,7 @@ def _layout(source: Source, format: Format, token: Column, tag: Column, tagged: 
 
 
 def _format(source: Source, tagged: bool) -> Format:
-    """What a file's name or its first lines say that it is."""
+    """Return what a file's name or its first lines say that it is."""
     if by_name := _SUFFIXES.get(suffix(source.name)):
         return by_name
     if columns.is_conllu(source):
@@ -355,7 +355,7 @@ def _has_columns(lines: Sequence[str]) -> bool:
 
 def _check_writable(cells: Iterable[str], name: str) -> None:
     for cell in cells:
-        if not cell.strip(" ") or any(mark in cell for mark in "\t\r\n"):
+        if not cell.strip(" ") or any(character in cell for character in "\t\r\n"):
             raise InputError(f"{name}: {cell!r} cannot be written in a column")
 
 

@@ -31,30 +31,30 @@ class ElmoEmbeddingOutput:
 
 @dataclass(frozen=True)
 class PaddedBatch:
-    """The layers of a batch's tokens, and where each token goes in the padded batch.
+    """The layers of a batch's tokens, and the position of each token in the padded batch.
 
     Args:
-        layers: n_layers tensors (n_tokens, dim), sentence marks left out.
-        places: of each token in the padded batch laid out flat, (n_tokens,).
+        layers: n_layers tensors (n_tokens, dim), boundary tokens left out.
+        positions: of each token in the padded batch laid out flat, (n_tokens,).
         mask: (batch, time), True where there is a token.
     """
 
     layers: tuple[Tensor, ...]
-    places: Tensor
+    positions: Tensor
     mask: Tensor
 
     def to(self, like: Tensor) -> "PaddedBatch":
         """Return the batch on the device of a tensor, the layers in its type too."""
         return PaddedBatch(
             tuple(layer.to(like) for layer in self.layers),
-            self.places.to(like.device),
+            self.positions.to(like.device),
             self.mask.to(like.device),
         )
 
     def padded(self, rows: Tensor) -> Tensor:
-        """Rows (n_tokens, dim) as (batch, time, dim), zeros behind a sentence's end."""
+        """Return rows (n_tokens, dim) as (batch, time, dim), zeros behind a sentence's end."""
         flat = rows.new_zeros(self.mask.numel(), rows.shape[-1])
-        return flat.index_copy(0, self.places, rows).view(*self.mask.shape, rows.shape[-1])
+        return flat.index_copy(0, self.positions, rows).view(*self.mask.shape, rows.shape[-1])
 
 
 def padded_batch(
@@ -66,41 +66,45 @@ def padded_batch(
         elmo: the model.
         sentences: tokens.
         time: positions to pad to at least; more where a sentence is longer.
-        trains: whether there shall be a graph, where gradients are enabled at all.
+        trains: whether the biLM is fine-tuned: with a graph, where gradients are enabled.
     """
     device = elmo.device
     lengths = [len(sentence) for sentence in sentences]
     time = max([time, *lengths])
     pieces: list[list[Tensor]] = [[] for _ in range(elmo.n_layers)]
-    places: list[Tensor] = []
+    positions = [torch.zeros(0, dtype=torch.int64)]
     with exact(device, trains=trains):
         budget = elmo.token_budget
         for batch in batching.length_batches([length + 2 for length in lengths], budget):
-            layers, marked = elmo.run([sentences[number] for number in batch])
-            kept = torch.cat(_inside(marked)).to(device)
-            for layer, found in zip(layers, pieces, strict=True):
-                found.append(layer[kept])
-            places += [torch.arange(lengths[number]) + int(number) * time for number in batch]
+            layers, with_boundaries = elmo.run([sentences[number] for number in batch])
+            tokens = _token_rows(with_boundaries).to(device)
+            for layer, layer_pieces in zip(layers, pieces, strict=True):
+                layer_pieces.append(layer[tokens])
+            positions += [torch.arange(lengths[number]) + int(number) * time for number in batch]
     mask = torch.arange(time) < torch.tensor(lengths, dtype=torch.int64)[:, None]  # (batch, time)
     none = torch.zeros(0, elmo.dim, device=device)
     return PaddedBatch(
-        tuple(torch.cat(found) if found else none for found in pieces),
-        torch.cat([torch.zeros(0, dtype=torch.int64), *places]).to(device),
+        tuple(torch.cat(layer_pieces) if layer_pieces else none for layer_pieces in pieces),
+        torch.cat(positions).to(device),
         mask.to(device),
     )
 
 
-def _inside(marked: Sequence[int]) -> list[Tensor]:
-    """Rows of the real tokens in the biLM's output, for sentences of these lengths with marks."""
-    kept, start = [], 0
-    for length in marked:
-        kept.append(torch.arange(start + 1, start + length - 1))
+def _token_rows(lengths: Sequence[int]) -> Tensor:
+    """Return the rows of the real tokens in the biLM's output (n_tokens,).
+
+    Args:
+        lengths: of the sentences, their boundary tokens counted.
+    """
+    rows, start = [], 0
+    for length in lengths:
+        rows.append(torch.arange(start + 1, start + length - 1))
         start += length
-    return kept
+    return torch.cat(rows)
 
 
 class ElmoEmbedding(nn.Module):
-    """Sentences to learned mixes of a biLM's layers, equation 1.
+    """Learned mixes of a biLM's layers for the tokens of sentences, equation 1.
 
     The biLM is frozen unless `fine_tune`; frozen it is neither among `parameters()` nor in the
     `state_dict()`, so that a task's checkpoint holds the mix alone. Several of them may stand over
@@ -114,7 +118,7 @@ class ElmoEmbedding(nn.Module):
         elmo: the model.
         n_mixtures: separately learned mixes, such as one for a network's input and one for its
             output.
-        dropout: share of each mix's numbers zeroed in training mode, after the mix.
+        dropout: probability that a number of a mix is zeroed in training mode.
         layer_norm: bring each layer to mean 0 and variance 1 over the batch before the mix.
         fine_tune: train the biLM too.
     """
@@ -150,7 +154,7 @@ class ElmoEmbedding(nn.Module):
         return self.elmo.dim
 
     def penalty(self) -> Tensor:
-        """Sum of the squared mix weights, to be scaled by the paper's lambda."""
+        """Return the sum of the squared mix weights, to be scaled by the paper's lambda."""
         return torch.stack([m.penalty() for m in self.mixtures if isinstance(m, ScalarMix)]).sum()
 
     def forward(self, sentences: Sequence[Sentence]) -> ElmoEmbeddingOutput:

@@ -55,7 +55,7 @@ class Expected:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Expectation:
-    """What was expected at each token of a sentence; what stands there was not seen."""
+    """What was expected at each token of a sentence; the token itself was not seen."""
 
     forward: Expected
     """From the tokens before it."""
@@ -68,7 +68,7 @@ class Scores:
     """How the words of a sentence were predicted from one side, each among all words."""
 
     surprisal: npt.NDArray[np.float32]
-    """Negative log-probability of the word that stands there, in bits, (predictions,)."""
+    """Negative log-probability of the word itself, in bits, (predictions,)."""
     entropy: npt.NDArray[np.float32]
     """Of the prediction: the surprisal that was to be expected, in bits, (predictions,)."""
     rank: npt.NDArray[np.int64]
@@ -89,7 +89,7 @@ class Surprisal:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Substitutes:
-    """The likeliest words in one place of a sentence, best first, read from both sides."""
+    """The likeliest words in one position of a sentence, best first, read from both sides."""
 
     tokens: list[str]
     """The sentence, the brackets taken off."""
@@ -102,7 +102,7 @@ class Substitutes:
 
 
 class LanguageModel:
-    """The language model of an Elmo that has kept its softmax.
+    """The language model of an Elmo that has its softmax.
 
     Args:
         elmo: the model.
@@ -152,12 +152,12 @@ class LanguageModel:
                 trained. What comes after a sentence counts in neither: backward, each is fresh.
 
         Raises:
-            InputError: `sentences` is a single string, or there is no such context.
+            InputError: `sentences` is a single string, or `context` is neither.
             FormatError: the vocabulary lacks a word that is needed: `<UNK>`, or an end.
         """
         tokens, budget = tokenised(sentences), self.elmo.token_budget
         if ends:
-            _ = self.vocab.bos, self.vocab.eos  # or it is said now that there are none
+            _ = self.vocab.bos, self.vocab.eos  # raises at once if it has none
         if context == "fresh":
             return self._in_order(tokens, budget, self._surprisal, ends)
         if context != "carried":
@@ -212,12 +212,12 @@ class LanguageModel:
         return ids, min(self.elmo.token_budget, most)
 
     def _top(self, batch: list[list[str]], n: int, without: list[int]) -> list[Expectation]:
-        """Of sentences of decreasing length."""
+        """Return the likeliest words in sentences of decreasing length."""
         stops = np.cumsum([len(sentence) for sentence in batch])[:-1]
         sides = []
         for contexts in self._contexts(batch):
             ids, scores = _arrays(*top_words(self._parts(contexts), n, without))
-            # Copies, so that one sentence kept does not keep its whole batch.
+            # Copies, or one sentence that the caller keeps would keep its whole batch.
             sides.append(
                 [
                     Expected(ids=i.copy(), log_probabilities=s.copy())
@@ -227,7 +227,7 @@ class LanguageModel:
         return [Expectation(forward=f, backward=b) for f, b in zip(*sides, strict=True)]
 
     def _surprisal(self, batch: list[list[str]], ends: bool) -> list[Surprisal]:
-        """Of sentences of decreasing length, each from a zero state."""
+        """Return how sentences of decreasing length are predicted, each from a zero state."""
         forward, backward = self._contexts(batch, ends)
         return [
             Surprisal(forward=f, backward=b, unknown=self._unknown(sentence))
@@ -264,19 +264,19 @@ class LanguageModel:
         if ends:
             return layers[-1], state
         stops = np.cumsum([len(sentence) + 1 for sentence in group])
-        kept = np.delete(np.arange(len(flat)), stops - 1)  # the last token predicts </S>
-        return layers[-1][torch.from_numpy(kept).to(x.device)], state
+        rows = np.delete(np.arange(len(flat)), stops - 1)  # the last token predicts </S>
+        return layers[-1][torch.from_numpy(rows).to(x.device)], state
 
     def _backward(self, batch: list[list[str]], ends: bool) -> list[Scores]:
-        """Of sentences of decreasing length."""
+        """Return how sentences of decreasing length are predicted backward."""
         _, contexts = self._contexts(batch, ends)
         return self._scores(contexts, batch, [self.vocab.bos] if ends else [], first=True)
 
     def _substitutes(self, batch: list[list[str]], n: int, without: list[int]) -> list[Substitutes]:
-        """Of sentences of decreasing length, each with one token in brackets."""
-        places = [bracketed(sentence)[0] for sentence in batch]
+        """Return substitutes in sentences of decreasing length."""
+        positions = [bracketed(sentence)[0] for sentence in batch]
         starts = np.cumsum([0, *(len(sentence) for sentence in batch[:-1])])
-        rows = torch.from_numpy(starts + places).to(self.elmo.device)
+        rows = torch.from_numpy(starts + positions).to(self.elmo.device)
         sides = (self._parts(contexts[rows]) for contexts in self._contexts(batch))
         ids, scores = _arrays(*top_words(added(*sides), n, without))
         return [
@@ -286,7 +286,7 @@ class LanguageModel:
                 words=[self.vocab.words[k] for k in row_ids],
                 log_probabilities=row_scores.copy(),
             )
-            for s, place, row_ids, row_scores in zip(batch, places, ids, scores, strict=True)
+            for s, place, row_ids, row_scores in zip(batch, positions, ids, scores, strict=True)
         ]
 
     def _contexts(self, batch: list[list[str]], ends: bool = False) -> tuple[Tensor, Tensor]:
@@ -296,11 +296,11 @@ class LanguageModel:
         """
         layers, lengths = self.elmo.run(batch)
         stops = np.cumsum(lengths)
-        places = [
+        rows = [
             np.arange(stop - length, stop - (1 if ends else 2))
             for stop, length in zip(stops, lengths, strict=True)
         ]
-        before = torch.from_numpy(np.concatenate(places)).to(self.elmo.device)
+        before = torch.from_numpy(np.concatenate(rows)).to(self.elmo.device)
         p = self.elmo.bilm.config.projection_dim
         return layers[-1][before, :p], layers[-1][before + (1 if ends else 2), p:]
 
@@ -311,18 +311,18 @@ class LanguageModel:
         ids = [self.vocab.ids(sentence) for sentence in batch]
         end = np.array(boundary, np.int64)
         targets = np.concatenate([part for i in ids for part in ((end, i) if first else (i, end))])
-        found = word_scores(self._parts(contexts), torch.from_numpy(targets).to(contexts.device))
+        scores = word_scores(self._parts(contexts), torch.from_numpy(targets).to(contexts.device))
         stops = np.cumsum([len(i) + len(boundary) for i in ids])[:-1]
         surprisal, entropy, rank = (
             np.split(array.cpu().numpy(), stops)
             for array in (
-                found.surprisal.float() / math.log(2),
-                found.entropy.float() / math.log(2),
-                found.rank,
+                scores.surprisal.float() / math.log(2),
+                scores.entropy.float() / math.log(2),
+                scores.rank,
             )
         )
         return [
-            # Copies, so that one sentence kept does not keep its whole batch.
+            # Copies, or one sentence that the caller keeps would keep its whole batch.
             Scores(surprisal=s.copy(), entropy=e.copy(), rank=r.copy())
             for s, e, r in zip(surprisal, entropy, rank, strict=True)
         ]

@@ -1,8 +1,8 @@
-"""The senses of a word found without being told any: its uses in clusters. scikit-learn is used.
+"""Induce the senses of a word: its uses in clusters, by scikit-learn.
 
 uses = sense_map.find_uses("bank", Corpus("news.txt"), exact=True, limit=500)
 found = induction.induce(relmo.load(), "bank", uses)
-found.clusters[0].words, found.clusters[0].uses      # what it is called, and its typical uses
+found.clusters[0].words, found.clusters[0].uses      # its name, and its typical uses
 """
 
 from collections import Counter
@@ -16,7 +16,15 @@ import numpy.typing as npt
 from relmo.elmo.language_model import LanguageModel, bracketed
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError, MissingExtraError
-from relmo.explore.sense_map import SenseMap, Use, inflections, of_vectors, silhouette, vectors_of
+from relmo.explore.sense_map import (
+    SenseMap,
+    Use,
+    inflections,
+    normalized,
+    of_vectors,
+    silhouette,
+    vectors_of,
+)
 
 try:
     from sklearn.cluster import KMeans
@@ -37,55 +45,55 @@ _NEAR = 5  # words on either side that are a use's context
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Uses that are like one another."""
+    """Similar uses."""
 
     words: tuple[str, ...]
-    """What sets it apart, best first: substitutes for the word, or words around it."""
+    """Words that set it apart, best first: substitutes for the word, or words around it."""
     uses: tuple[Use, ...]
-    """Most typical first: by the cosine with the cluster's mean."""
+    """Uses, most typical first: by the cosine with the cluster's mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Of the clusters with the senses that uses are known to have."""
+    """Agreement of the clusters with the known senses of uses."""
 
     n_uses: int
-    """That have a known sense."""
+    """Number of uses that have a known sense."""
     adjusted_rand: float
-    """Hubert and Arabie 1985; 1 the same, 0 as by chance."""
+    """Adjusted Rand index, Hubert and Arabie 1985; 1 the same, 0 as by chance."""
     v_measure: float
-    """Rosenberg and Hirschberg 2007; from 0 to 1."""
+    """V-measure, Rosenberg and Hirschberg 2007; from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Induction:
-    """The clusters of a word's uses, the largest first."""
+    """Clusters of a word's uses, the largest first."""
 
     word: str
     clusters: tuple[Cluster, ...]
     separation: float
     """Mean silhouette of the clusters, from -1 to 1."""
     agreement: Agreement | None
-    """None where fewer than two uses have a known sense."""
+    """Agreement with known senses, or None where fewer than two uses have one."""
     by_substitutes: bool
     """Whether the clusters' words are substitutes; else the model has no softmax."""
     vectors: Array
-    """Of the uses, cluster after cluster, (n_layers, uses, dim)."""
+    """Vectors of the uses, cluster after cluster, (n_layers, uses, dim)."""
 
     def drawn(self, n_uses: int = 40, seed: int = 0) -> SenseMap:
-        """The map of some of the uses, drawn by the seed, labelled by their clusters."""
-        labelled = [
+        """Return the map of some of the uses, drawn by the seed, labeled by their clusters."""
+        labeled = [
             Use(tokens=use.tokens, position=use.position, label=label)
             for label, cluster in zip(self.labels, self.clusters, strict=True)
             for use in cluster.uses
         ]
         rng = np.random.default_rng(seed)
-        rows = np.sort(rng.permutation(len(labelled))[:n_uses])
-        return of_vectors(self.word, [labelled[row] for row in rows], list(self.vectors[:, rows]))
+        rows = np.sort(rng.permutation(len(labeled))[:n_uses])
+        return of_vectors(self.word, [labeled[row] for row in rows], list(self.vectors[:, rows]))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """A name for each cluster: its number from 1, and its best words."""
+        """Name of each cluster: its number from 1, and its best words."""
         return tuple(
             f"{n}: {', '.join(cluster.words[:3])}" for n, cluster in enumerate(self.clusters, 1)
         )
@@ -100,17 +108,17 @@ def induce(
     layer: int = -1,
     seed: int = 0,
 ) -> Induction:
-    """Clusters of the uses: k-means on a layer's vectors of length one.
+    """Cluster the uses by k-means on a layer's vectors of length one.
 
     The order of the uses changes nothing, and a use that comes twice counts once. Forms of a word
     (Bank, banks) tend to become clusters: give the uses of one.
 
     Args:
         elmo: the model; with a softmax, its substitutes name the clusters.
-        word: what the uses are of.
+        word: the word of the uses.
         uses: what `sense_map.find_uses` gave; their labels are only what the clusters are
             compared with.
-        k: clusters; None: as many, up to eight, as give the largest mean silhouette.
+        k: the number of clusters; None: the one up to eight with the largest mean silhouette.
         layer: whose vectors; the last one's tell senses apart best (section 5.3 of the paper).
         seed: of k-means.
 
@@ -122,18 +130,18 @@ def induce(
         raise InputError(f"layer: expected a number below {elmo.n_layers}, got {layer}")
     if k is not None and k < 2:
         raise InputError(f"induce: the number of clusters must be at least 2, got {k}")
-    # A labelled use stands for the same one without a label.
+    # a labeled use stands for the same one without a label
     known = {
         (use.tokens, use.position): use for use in sorted(uses, key=lambda use: use.label or "")
     }
-    uses = [known[place] for place in sorted(known)]
+    uses = [known[key] for key in sorted(known)]
     if len(uses) < (k or 2) + 1:
         raise InputError(
             f"induce: different uses of {word!r}: {len(uses)}; {k or 2} clusters take more than "
             f"{k or 2}"
         )
     vectors = vectors_of(elmo, uses)  # (n_layers, uses, dim)
-    unit = _unit(vectors[layer])
+    unit = normalized(vectors[layer])
     labels = _clustered(unit, k, seed, word)
     order, clusters = [], []
     words, by_substitutes = _words(elmo, word, uses, labels)
@@ -153,7 +161,7 @@ def induce(
 
 
 def _clustered(unit: Array, k: int | None, seed: int, word: str) -> _Labels:
-    """The cluster of each vector, (uses,)."""
+    """Return the cluster of each vector, (uses,)."""
     n_different = len(np.unique(unit.round(5), axis=0))
     if n_different < (k or 2):
         raise InputError(
@@ -175,24 +183,24 @@ def _agreement(uses: Sequence[Use], labels: _Labels) -> Agreement | None:
     known = [(use.label, int(k)) for use, k in zip(uses, labels, strict=True) if use.label]
     if len(known) < 2:
         return None
-    gold, found = zip(*known, strict=True)
+    senses, clusters = zip(*known, strict=True)
     return Agreement(
         n_uses=len(known),
-        adjusted_rand=float(adjusted_rand_score(gold, found)),
-        v_measure=float(v_measure_score(gold, found)),
+        adjusted_rand=float(adjusted_rand_score(senses, clusters)),
+        v_measure=float(v_measure_score(senses, clusters)),
     )
 
 
 def _words(
     elmo: Elmo, word: str, uses: Sequence[Use], labels: _Labels
 ) -> tuple[list[tuple[str, ...]], bool]:
-    """Of each cluster the words that set it apart from the others, and if they are substitutes."""
+    """Return the words that set each cluster apart, and whether they are substitutes."""
     has_softmax = elmo.softmax is not None and elmo.vocab is not None
     of_uses = _substitutes(elmo, uses) if has_softmax else map(_context, uses)
     forms = inflections(word) | {use.form.lower() for use in uses}
     sums: list[Counter[str]] = [Counter() for _ in range(int(labels.max()) + 1)]
-    for label, found in zip(labels.tolist(), of_uses, strict=True):
-        for text, weight in found.items():
+    for label, weights in zip(labels.tolist(), of_uses, strict=True):
+        for text, weight in weights.items():
             if text.lower() not in forms and any(map(str.isalpha, text)):
                 sums[label][text] += weight
     sizes = np.bincount(labels)
@@ -204,7 +212,7 @@ def _words(
 
 
 def _apart(number: int, means: Sequence[dict[str, float]]) -> tuple[str, ...]:
-    """The words whose mean weight is most above that in the cluster where else it is largest."""
+    """Return the words whose mean weight is most above the largest in another cluster."""
     others = [of_cluster for n, of_cluster in enumerate(means) if n != number]
     gains = {
         text: weight - max((other.get(text, 0.0) for other in others), default=0.0)
@@ -215,26 +223,22 @@ def _apart(number: int, means: Sequence[dict[str, float]]) -> tuple[str, ...]:
 
 
 def _substitutes(elmo: Elmo, uses: Sequence[Use]) -> Iterator[dict[str, float]]:
-    """Of each use the likeliest words in its place, with their probabilities."""
-    asked = (
+    """Yield the likeliest words in the place of each use, with their probabilities."""
+    queries = (
         [
             f"[{token}]" if n == use.position else "[" if n in bracketed(use.tokens) else token
             for n, token in enumerate(use.tokens)
         ]
         for use in uses
     )
-    for found in LanguageModel(elmo).substitutes(asked, _N_SUBSTITUTES):
-        yield dict(zip(found.words, np.exp(found.log_probabilities).tolist(), strict=True))
+    for substitutes in LanguageModel(elmo).substitutes(queries, _N_SUBSTITUTES):
+        yield dict(
+            zip(substitutes.words, np.exp(substitutes.log_probabilities).tolist(), strict=True)
+        )
 
 
 def _context(use: Use) -> dict[str, float]:
-    """The words around it, in lower case, once each."""
+    """Return the words around a use, in lower case, once each."""
     before = use.tokens[max(0, use.position - _NEAR) : use.position]
     after = use.tokens[use.position + 1 : use.position + 1 + _NEAR]
     return dict.fromkeys((token.lower() for token in (*before, *after)), 1.0)
-
-
-def _unit(vectors: Array) -> Array:
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: Array = vectors / np.where(norms > 0, norms, 1.0)
-    return unit

@@ -1,4 +1,4 @@
-"""Scores by layer: a panel for each task, what it is compared with as lines across."""
+"""Draw scores by layer: a panel for each task, with baselines as lines across."""
 
 import math
 import os
@@ -16,22 +16,22 @@ _LEFT, _RIGHT, _MARGIN = 40.0, 112.0, 22.0
 _HEADER, _PANEL_HEAD, _FOOTER = 58.0, 46.0, 34.0
 _MARK, _SMALL = 8.5, 9.5
 _LABEL_GAP = 25.0
-"""Between the labels of two lines, which have two rows each."""
-_INK, _GREY, _EDGE, _FILL = "#1f1f1f", "#5f5f5f", "#d4d4d4", "#fafafa"
-_COLOUR = "#0072B2"
+"""Distance between the labels of two lines, which have two rows each."""
+_INK, _GRAY, _EDGE, _FILL = "#1f1f1f", "#5f5f5f", "#d4d4d4", "#fafafa"
+_COLOR = "#0072B2"
 _BASELINES = ("#D55E00", "#009E73", "#CC79A7")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One task."""
+    """Scores of one task."""
 
     title: str
     subtitle: str
     layers: Mapping[str, float]
     """Scores from 0 to 1 by the names of the layers; at least one."""
     apart: Mapping[str, float]
-    """Scores of what is no layer, such as their average: marks that no line joins to the others."""
+    """Scores of what is not a layer, such as their average: marks that no line joins."""
     baselines: Mapping[str, float]
     """Scores of what does without the layers."""
 
@@ -58,8 +58,8 @@ def draw(
 def _page(panels: Sequence[Panel], title: str, subtitle: str) -> Page:
     pitch = _LEFT + _WIDTH + _RIGHT
     page = Page(_MARGIN + len(panels) * pitch, _HEADER + _PANEL_HEAD + _HEIGHT + _FOOTER)
-    page.text(_MARGIN, page.height - 32, title, size=18, colour=_INK, bold=True)
-    page.text(_MARGIN, page.height - 51, subtitle, size=10, colour=_GREY)
+    page.text(_MARGIN, page.height - 32, title, size=18, color=_INK, bold=True)
+    page.text(_MARGIN, page.height - 51, subtitle, size=10, color=_GRAY)
     for n, panel in enumerate(panels):
         left = _MARGIN + n * pitch + _LEFT
         _draw_panel(page, panel, Box(left, _FOOTER, left + _WIDTH, _FOOTER + _HEIGHT))
@@ -67,8 +67,8 @@ def _page(panels: Sequence[Panel], title: str, subtitle: str) -> Page:
 
 
 def _draw_panel(page: Page, panel: Panel, box: Box) -> None:
-    page.text(box.left, box.top + 24, panel.title, size=12.5, colour=_INK, bold=True)
-    page.text(box.left, box.top + 9, panel.subtitle, size=_SMALL, colour=_GREY)
+    page.text(box.left, box.top + 24, panel.title, size=12.5, color=_INK, bold=True)
+    page.text(box.left, box.top + 9, panel.subtitle, size=_SMALL, color=_GRAY)
     page.frame(box, fill=_FILL, edge=_EDGE)
     scores = {**panel.layers, **panel.apart}
     ticks = _ticks([*scores.values(), *panel.baselines.values()])
@@ -78,10 +78,10 @@ def _draw_panel(page: Page, panel: Panel, box: Box) -> None:
 
     for tick in ticks:
         y = height(tick / 100)
-        page.line((box.left, box.right), (y, y), colour=_EDGE)
-        said = f"{tick:g}"
-        x = box.left - 6 - page.measure(said, _SMALL)
-        page.text(x, y - 3, said, size=_SMALL, colour=_GREY)
+        page.line((box.left, box.right), (y, y), color=_EDGE)
+        number = f"{tick:g}"
+        x = box.left - 6 - page.measure(number, _SMALL)
+        page.text(x, y - 3, number, size=_SMALL, color=_GRAY)
     _draw_baselines(page, box, {name: (s, height(s)) for name, s in panel.baselines.items()})
     pitch = _WIDTH / len(scores)
     points = [
@@ -89,20 +89,20 @@ def _draw_panel(page: Page, panel: Panel, box: Box) -> None:
     ]
     joined = points[: len(panel.layers)]
     for (x1, y1), (x2, y2) in pairwise(joined):
-        page.line((x1, x2), (y1, y2), colour=_COLOUR, width=1.6)
+        page.line((x1, x2), (y1, y2), color=_COLOR, width=1.6)
     for n, ((x, y), (name, score)) in enumerate(zip(points, scores.items(), strict=True)):
-        page.mark(x, y, shape="o" if n < len(joined) else "D", colour=_COLOUR, size=_MARK)
+        page.mark(x, y, shape="o" if n < len(joined) else "D", color=_COLOR, size=_MARK)
         page.text(
-            x - page.measure(name, _SMALL) / 2, box.bottom - 15, name, size=_SMALL, colour=_INK
+            x - page.measure(name, _SMALL) / 2, box.bottom - 15, name, size=_SMALL, color=_INK
         )
-        said = f"{100 * score:.1f}"
+        number = f"{100 * score:.1f}"
         left, up = _beside(joined, n)
-        x -= left * page.measure(said, _SMALL, bold=True)
-        page.text(x, y + up, said, size=_SMALL, colour=_COLOUR, bold=True)
+        x -= left * page.measure(number, _SMALL, bold=True)
+        page.text(x, y + up, number, size=_SMALL, color=_COLOR, bold=True)
 
 
 def _beside(joined: Sequence[tuple[float, float]], n: int) -> tuple[float, float]:
-    """Where a number goes, clear of the lines: its share left of the point, and how high."""
+    """Return where a number is clear of the lines: its part left of the point, and how high."""
     falls = 0 < n < len(joined) and joined[n - 1][1] > joined[n][1]
     rises = n + 1 < len(joined) and joined[n + 1][1] > joined[n][1]
     if falls and rises:
@@ -111,18 +111,18 @@ def _beside(joined: Sequence[tuple[float, float]], n: int) -> tuple[float, float
 
 
 def _draw_baselines(page: Page, box: Box, baselines: Mapping[str, tuple[float, float]]) -> None:
-    """Lines across with their names and scores on the right, moved up where two would overlap."""
+    """Draw lines across, with names and scores on the right, moved up where two would overlap."""
     lowest = -math.inf
     by_height = sorted(baselines.items(), key=lambda named: named[1][1])
-    for (name, (score, y)), colour in zip(by_height, _BASELINES, strict=False):
-        page.line((box.left, box.right), (y, y), colour=colour, width=1.6)
+    for (name, (score, y)), color in zip(by_height, _BASELINES, strict=False):
+        page.line((box.left, box.right), (y, y), color=color, width=1.6)
         lowest = max(y, lowest + _LABEL_GAP)
-        page.text(box.right + 6, lowest + 1, name, size=_SMALL, colour=colour, bold=True)
-        page.text(box.right + 6, lowest - 10, f"{100 * score:.1f}", size=_SMALL, colour=colour)
+        page.text(box.right + 6, lowest + 1, name, size=_SMALL, color=color, bold=True)
+        page.text(box.right + 6, lowest - 10, f"{100 * score:.1f}", size=_SMALL, color=color)
 
 
 def _ticks(scores: Sequence[float]) -> list[float]:
-    """Four to eight round per cents around the scores, with room for a number above the highest."""
+    """Return four to eight round percentages around the scores, with room above the highest."""
     low, high = 100 * min(scores), 100 * max(scores)
     span = max(high - low, 1.0)
     low, high = low - 0.1 * span, high + 0.2 * span

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from relmo.elmo.language_model import bracketed
 from relmo.elmo.model import Elmo
 from relmo.errors import InputError
-from relmo.explore.sense_map import Embedder, Use
+from relmo.explore.sense_map import Embedder, Use, normalized
 
 __all__ = [
     "Neighbour",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.floating[Any]]
-_Place = tuple[tuple[str, ...], int]
+_Key = tuple[tuple[str, ...], int]
 
 _DECIMALS = 5  # of a cosine: rounding, which depends on the batch, shall not decide the order
 _TOKENS_AT_ONCE = 8192
@@ -37,46 +37,46 @@ _TOKENS_AT_ONCE = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """A use, and how near it is."""
+    """Use, and how near it is."""
 
     use: Use
     cosine: float
-    """From -1 to 1."""
+    """Cosine of the two vectors, from -1 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """The uses nearest to one."""
+    """Uses nearest to one."""
 
     use: Use
     layers: tuple[tuple[Neighbour, ...], ...]
-    """Of each layer, nearest first. At the token layer all uses of one form are as near."""
+    """Uses per layer, nearest first. At the token layer all uses of one form are equally near."""
     n_uses: int
-    """Uses looked at."""
+    """Number of uses compared."""
 
 
 class Word(NamedTuple):
-    """A word, and how near its one vector is."""
+    """Word, and how near its one vector is."""
 
     text: str
     cosine: float
 
 
 def use_of(sentence: str) -> Use:
-    """The use that a sentence has in brackets, such as "a spectacular [play] on a grounder .".
+    """Return the use in brackets of a sentence, such as "a spectacular [play] on a grounder .".
 
     Raises:
         InputError: not one token is in brackets.
     """
     tokens = sentence.split()
-    places = bracketed(tokens)
-    if len(places) != 1:
+    positions = bracketed(tokens)
+    if len(positions) != 1:
         raise InputError(
             f"expected one word in brackets, such as [play], with spaces around it, got "
-            f"{len(places)} in {sentence!r:.200}"
+            f"{len(positions)} in {sentence!r:.200}"
         )
-    tokens[places[0]] = tokens[places[0]][1:-1]
-    return Use(tokens=tuple(tokens), position=places[0])
+    tokens[positions[0]] = tokens[positions[0]][1:-1]
+    return Use(tokens=tuple(tokens), position=positions[0])
 
 
 def nearest_uses(
@@ -88,19 +88,19 @@ def nearest_uses(
     is_wanted: Callable[[str], bool] | None = None,
     limit: int | None = None,
 ) -> Neighbours:
-    """The uses whose vectors have the largest cosine with that of one, for each layer.
+    """Find the uses whose vectors have the largest cosine with that of one, for each layer.
 
-    In memory that does not grow with the corpus. A sentence that comes again counts once, and of
-    uses as near, to five decimals, those come first that do by their words: the order of the
-    sentences changes nothing.
+    In memory that does not grow with the corpus. A repeated sentence counts once, and uses
+    that are equally near, to five decimals, are sorted by their words: the order of the sentences
+    changes nothing.
 
     Args:
         elmo: the model.
-        use: what they shall be like; where the corpus has it too, it is its own nearest.
+        use: what they are compared with; where the corpus has it too, it is its own nearest.
         sentences: the corpus, read once.
         n: uses for each layer.
-        is_wanted: which tokens are looked at, such as `sense_map.looks_for(word)`; None: all.
-        limit: read no further once so many uses were looked at.
+        is_wanted: says which tokens are compared, such as `sense_map.looks_for(word)`; None: all.
+        limit: read no further once so many uses were compared.
 
     Raises:
         InputError: `n` is below 1, or no token is wanted.
@@ -108,13 +108,13 @@ def nearest_uses(
     if n < 1:
         raise InputError(f"the number of neighbours must be at least 1, got {n}")
     (layers,) = elmo.embed_stream([use.tokens], layers="all")
-    target = _unit(layers[:, use.position])  # (layers, dim)
+    target = normalized(layers[:, use.position])  # (layers, dim)
     best = [_Best(n) for _ in target]
     n_uses = 0
-    found, to_embed = tee(_candidates(sentences, is_wanted, limit))
+    candidates, to_embed = tee(_candidates(sentences, is_wanted, limit))
     embedded = elmo.embed_stream((tokens for tokens, _ in to_embed), layers="all")
-    for (tokens, positions), layers in zip(found, embedded, strict=True):
-        vectors = _unit(layers[:, positions])  # (layers, positions, dim)
+    for (tokens, positions), layers in zip(candidates, embedded, strict=True):
+        vectors = normalized(layers[:, positions])  # (layers, positions, dim)
         cosines = np.einsum("lpd,ld->lp", vectors, target).astype(np.float64).round(_DECIMALS)
         for of_layer, row in zip(best, cosines.tolist(), strict=True):
             for position, cosine in zip(positions, row, strict=True):
@@ -128,16 +128,16 @@ def nearest_uses(
 def nearest_words(
     words: Sequence[str], vectors: Array, vector: Array, n: int = 10, *, without: str = ""
 ) -> list[Word]:
-    """The words whose one vector has the largest cosine with a vector, nearest first.
+    """Find the words whose one vector has the largest cosine with a vector, nearest first.
 
     Args:
         words: all different.
-        vectors: theirs, (words, dim); those that are zeros are left out.
+        vectors: their vectors, (words, dim); words whose vector is zero are left out.
         vector: (dim,).
-        n: so many, at most.
+        n: the number of words at most.
         without: a word that is not to be among them, in whatever case.
     """
-    cosines = (_unit(vectors) @ _unit(vector)).astype(np.float64).round(_DECIMALS)
+    cosines = (normalized(vectors) @ normalized(vector)).astype(np.float64).round(_DECIMALS)
     is_known = (vectors != 0).any(axis=1)
     known = [
         Word(word, cosine)
@@ -148,28 +148,28 @@ def nearest_words(
 
 
 def token_vectors(elmo: Elmo, words: Sequence[str]) -> Array:
-    """The vectors that the token layer has for words, (words, projection_dim)."""
+    """Return the vectors that the token layer has for words, (words, projection_dim)."""
     starts = range(0, len(words), _TOKENS_AT_ONCE)
-    parts = [elmo.token_vectors(words[at : at + _TOKENS_AT_ONCE]).cpu().numpy() for at in starts]
+    parts = [elmo.token_vectors(words[n : n + _TOKENS_AT_ONCE]).cpu().numpy() for n in starts]
     return np.concatenate(parts)
 
 
 class _Best:
-    """The n nearest of those that were added."""
+    """Nearest n of the uses that were added."""
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._found: dict[_Place, float] = {}
+        self._cosines: dict[_Key, float] = {}
         self._least = -np.inf
-        """Of the n nearest so far; what is farther is of no use."""
+        """Cosine of the farthest of the n nearest so far."""
 
-    def add(self, place: _Place, cosine: float) -> None:
+    def add(self, key: _Key, cosine: float) -> None:
         if cosine < self._least:
             return
-        self._found[place] = max(cosine, self._found.get(place, cosine))
-        if len(self._found) > 4 * self._n:
-            kept = self._sorted()
-            self._found, self._least = dict(kept), kept[-1][1]
+        self._cosines[key] = max(cosine, self._cosines.get(key, cosine))
+        if len(self._cosines) > 4 * self._n:
+            nearest = self._sorted()
+            self._cosines, self._least = dict(nearest), nearest[-1][1]
 
     def ranked(self) -> tuple[Neighbour, ...]:
         return tuple(
@@ -177,28 +177,21 @@ class _Best:
             for (tokens, position), cosine in self._sorted()
         )
 
-    def _sorted(self) -> list[tuple[_Place, float]]:
-        return sorted(self._found.items(), key=lambda item: (-item[1], item[0]))[: self._n]
+    def _sorted(self) -> list[tuple[_Key, float]]:
+        return sorted(self._cosines.items(), key=lambda item: (-item[1], item[0]))[: self._n]
 
 
 def _candidates(
     sentences: Iterable[Sequence[str]], is_wanted: Callable[[str], bool] | None, limit: int | None
 ) -> Iterator[tuple[tuple[str, ...], list[int]]]:
-    """The sentences that have wanted tokens, and where."""
+    """Yield the sentences that have wanted tokens, and their positions."""
     left = float("inf") if limit is None else limit
     for tokens in sentences:
-        places = [n for n, token in enumerate(tokens) if is_wanted is None or is_wanted(token)]
-        if left < len(places):
-            places = places[: int(left)]
-        left -= len(places)
-        if places:
-            yield tuple(tokens), places
+        positions = [n for n, token in enumerate(tokens) if is_wanted is None or is_wanted(token)]
+        if left < len(positions):
+            positions = positions[: int(left)]
+        left -= len(positions)
+        if positions:
+            yield tuple(tokens), positions
         if left <= 0:
             return
-
-
-def _unit(vectors: Array) -> Array:
-    """Of length one along the last axis; zeros stay."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: Array = vectors / np.where(norms > 0, norms, 1.0)
-    return unit

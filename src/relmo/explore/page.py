@@ -18,7 +18,7 @@ __all__ = ["SUFFIXES", "Box", "Page", "check_path"]
 
 
 class Box(NamedTuple):
-    """A rectangle."""
+    """Rectangle."""
 
     left: float
     bottom: float
@@ -26,7 +26,7 @@ class Box(NamedTuple):
     top: float
 
     def inside(self, margin: float) -> "Box":
-        """The rectangle without a margin on each side."""
+        """Return the rectangle without a margin on each side."""
         return Box(self.left + margin, self.bottom + margin, self.right - margin, self.top - margin)
 
 
@@ -37,15 +37,25 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _DPI = 160
-_FONTS = (  # taken after DejaVu Sans, where they are installed, for the scripts that it lacks
-    "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Devanagari", "Noto Sans Thai",
-    "Arial Unicode MS", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei",
-    "Malgun Gothic", "Nirmala UI", "WenQuanYi Zen Hei",
-)  # fmt: skip
+_FONTS = (  # used after DejaVu Sans, where they are installed, for the scripts that it lacks
+    "Noto Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Arial Unicode MS",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Nirmala UI",
+    "WenQuanYi Zen Hei",
+)
 
 
 def check_path(path: str | os.PathLike[str]) -> Path:
-    """The path, if its name says a format that can be drawn.
+    """Return the path if its suffix names a format that can be drawn.
 
     Raises:
         InputError: it does not.
@@ -57,7 +67,7 @@ def check_path(path: str | os.PathLike[str]) -> Path:
 
 
 class Page:
-    """An empty white page.
+    """Empty white page.
 
     Args:
         width: points.
@@ -85,7 +95,7 @@ class Page:
         self._widths: dict[tuple[str, float, bool], float] = {}
 
     def measure(self, text: str, size: float, *, bold: bool = False) -> float:
-        """How wide a text is, its spaces counted."""
+        """Return how wide a text is, its spaces counted."""
         key = text, size, bold
         if key not in self._widths:
             font = self._font(family=self._families, size=size, weight="bold" if bold else "normal")
@@ -98,29 +108,44 @@ class Page:
         return self._widths[key]
 
     def text(
-        self, x: float, y: float, text: str, *, size: float, colour: str, bold: bool = False
+        self, x: float, y: float, text: str, *, size: float, color: str, bold: bool = False
     ) -> float:
-        """Draw a text, its base line at (x, y), as it is: no mathematics; where it ends."""
+        """Draw a text as it is, without mathematics, its base line at (x, y); return its end."""
         spaces = text[: len(text) - len(text.lstrip())]
         self._figure.text(
-            x + self.measure(spaces, size, bold=bold), y, text.strip(), transform=self._points,
-            parse_math=False, color=colour, fontsize=size, fontfamily=self._families,
-            fontweight="bold" if bold else "normal", va="baseline", ha="left", zorder=4,
-        )  # fmt: skip
+            x + self.measure(spaces, size, bold=bold),
+            y,
+            text.strip(),
+            transform=self._points,
+            parse_math=False,
+            color=color,
+            fontsize=size,
+            fontfamily=self._families,
+            fontweight="bold" if bold else "normal",
+            va="baseline",
+            ha="left",
+            zorder=4,
+        )
         return x + self.measure(text, size, bold=bold)
 
-    def mark(self, x: float, y: float, *, shape: str, colour: str, size: float) -> None:
+    def mark(self, x: float, y: float, *, shape: str, color: str, size: float) -> None:
         """Draw a mark `size` across with a white rim."""
         self._add_line(
-            [x], [y], marker=shape, markersize=size, markerfacecolor=colour, zorder=3,
-            markeredgecolor="white", markeredgewidth=0.9,
-        )  # fmt: skip
+            [x],
+            [y],
+            marker=shape,
+            markersize=size,
+            markerfacecolor=color,
+            zorder=3,
+            markeredgecolor="white",
+            markeredgewidth=0.9,
+        )
 
     def line(
-        self, x: tuple[float, float], y: tuple[float, float], *, colour: str, width: float = 0.7
+        self, x: tuple[float, float], y: tuple[float, float], *, color: str, width: float = 0.7
     ) -> None:
         """Draw a line, thin and pale unless it is given a width."""
-        self._add_line(list(x), list(y), color=colour, linewidth=width, alpha=0.55, zorder=2)
+        self._add_line(list(x), list(y), color=color, linewidth=width, alpha=0.55, zorder=2)
 
     def frame(self, box: Box, *, fill: str, edge: str) -> None:
         """Draw a filled rectangle under everything else."""
@@ -128,23 +153,33 @@ class Page:
 
         self._figure.add_artist(
             Rectangle(
-                (box.left, box.bottom), box.right - box.left, box.top - box.bottom,
-                transform=self._points, facecolor=fill, edgecolor=edge, linewidth=0.8, zorder=0,
+                (box.left, box.bottom),
+                box.right - box.left,
+                box.top - box.bottom,
+                transform=self._points,
+                facecolor=fill,
+                edgecolor=edge,
+                linewidth=0.8,
+                zorder=0,
             )
-        )  # fmt: skip
+        )
 
     def axes(self, box: Box, *, grid: str, ink: str) -> "Axes":
-        """Axes to draw curves on, in small type with a light grid.
+        """Return axes to draw curves on, in small type with a light grid.
 
         Args:
-            box: where the axes stand; their scales are left of it and below.
-            grid: colour of the grid.
-            ink: colour of the axes and what is written on them.
+            box: the area of the axes; their scales are left of it and below.
+            grid: color of the grid.
+            ink: color of the axes and what is written on them.
         """
         axes = self._figure.add_axes(
-            (box.left / self.width, box.bottom / self.height,
-             (box.right - box.left) / self.width, (box.top - box.bottom) / self.height)
-        )  # fmt: skip
+            (
+                box.left / self.width,
+                box.bottom / self.height,
+                (box.right - box.left) / self.width,
+                (box.top - box.bottom) / self.height,
+            )
+        )
         axes.grid(which="both", color=grid, linewidth=0.7)
         axes.set_axisbelow(True)
         axes.tick_params(which="both", labelsize=8.5, colors=ink, length=3)
@@ -174,7 +209,7 @@ class Page:
 
 @contextmanager
 def missing_glyphs_logged() -> Iterator[None]:
-    """Characters that no font has: boxes in the picture and one line in the log, not warnings."""
+    """Log in one line, instead of many warnings, that no font has some of the characters."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

@@ -3,7 +3,7 @@
 from relmo.explore import sense_map
 found = sense_map.find_uses("work", sentences, labels)
 drawn = sense_map.compute(relmo.load(), "work", found)
-drawn.layers[2].separation          # how far apart the labelled senses are
+drawn.layers[2].separation          # how far apart the labeled senses are
 relmo.explore.sense_plot.draw(drawn, "work.png")
 """
 
@@ -25,6 +25,7 @@ __all__ = [
     "find_uses",
     "inflections",
     "looks_for",
+    "normalized",
     "of_vectors",
     "principal_plane",
     "silhouette",
@@ -39,51 +40,51 @@ _SAME = 1e-6  # relative: rounding leaves equal vectors apart by about 1e-7
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What a map needs of `relmo.Elmo`."""
+    """Method of `relmo.Elmo` that a map needs."""
 
     def embed_stream(
         self, sentences: Iterable[Sequence[str]], *, layers: Literal["all"]
     ) -> Iterator[npt.NDArray[np.float32]]:
-        """(n_layers, tokens, dim) for each sentence."""
+        """Yield (n_layers, tokens, dim) for each sentence."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """One occurrence of the word."""
+    """Occurrence of the word in a sentence."""
 
     tokens: tuple[str, ...]
-    """The sentence."""
+    """Sentence."""
     position: int
-    """Which of the tokens it is, from 0."""
+    """Index of the word among the tokens."""
     label: str | None = None
-    """The sense it is known to have."""
+    """Known sense."""
 
     @property
     def form(self) -> str:
-        """The word as it stands in the sentence."""
+        """Word as it stands in the sentence."""
         return self.tokens[self.position]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerMap:
-    """One layer's picture."""
+    """Picture of one layer."""
 
     name: str
     """"token layer", "layer 1", ..."""
     points: Array
-    """(uses, 2): the first two principal components, centred."""
+    """First two principal components of the centered vectors, (uses, 2)."""
     variance_kept: float
-    """Share of the layer's variance that two dimensions keep; 1 where there is none."""
+    """Fraction of the layer's variance that two dimensions keep; 1 where there is none."""
     has_variance: bool
-    """False where all vectors are the same."""
+    """Whether the vectors differ."""
     separation: float | None
-    """`silhouette` of the labels; None where they do not name two senses."""
+    """`silhouette` of the labels, or None where they do not name two senses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SenseMap:
-    """Every use of a word, and where each layer puts it."""
+    """Uses of a word, and where each layer puts them."""
 
     word: str
     uses: tuple[Use, ...]
@@ -91,12 +92,12 @@ class SenseMap:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The senses, sorted."""
+        """Senses, sorted."""
         return tuple(sorted({use.label for use in self.uses if use.label is not None}))
 
 
 def inflections(word: str) -> frozenset[str]:
-    """The word and its regular English forms, in lower case: work, works, worked, working, ...
+    """Return a word and its regular English forms in lower case: work, works, worked, working.
 
     Spelling rules only: -s, -es, -ed, -ing; a silent e dropped, y turned to i, a final consonant
     doubled. Some forms may not exist, which does no harm; irregular ones have to be given.
@@ -117,7 +118,7 @@ def inflections(word: str) -> frozenset[str]:
 def looks_for(
     word: str, *, forms: Iterable[str] | None = None, exact: bool = False
 ) -> Callable[[str], bool]:
-    """Whether a token is a form of the word; see `find_uses`."""
+    """Return a function that says whether a token is a form of the word; see `find_uses`."""
     if exact:
         as_typed = frozenset(forms) if forms is not None else frozenset([word])
         return as_typed.__contains__
@@ -134,7 +135,7 @@ def find_uses(
     exact: bool = False,
     limit: int | None = None,
 ) -> tuple[Use, ...]:
-    """Every token of the sentences that is a form of the word.
+    """Return every token of the sentences that is a form of the word.
 
     Args:
         word: as typed.
@@ -162,7 +163,7 @@ def find_uses(
 
 
 def compute(elmo: Embedder, word: str, uses: Sequence[Use]) -> SenseMap:
-    """The map of the uses.
+    """Compute the map of the uses.
 
     Args:
         elmo: the model.
@@ -173,13 +174,13 @@ def compute(elmo: Embedder, word: str, uses: Sequence[Use]) -> SenseMap:
         InputError: fewer than two uses.
     """
     if len(uses) < 2:
-        found = "no use" if not uses else f"one use ({' '.join(uses[0].tokens)!r})"
-        raise InputError(f"map: {found} of {word!r} in the sentences; a map needs two or more")
+        n_found = "no use" if not uses else f"one use ({' '.join(uses[0].tokens)!r})"
+        raise InputError(f"map: {n_found} of {word!r} in the sentences; a map needs two or more")
     return of_vectors(word, uses, list(vectors_of(elmo, uses)))
 
 
 def vectors_of(elmo: Embedder, uses: Sequence[Use]) -> Array:
-    """The vectors of the uses, (n_layers, uses, dim); each sentence is computed once.
+    """Return the vectors of the uses, (n_layers, uses, dim); each sentence is computed once.
 
     Args:
         elmo: the model.
@@ -197,16 +198,23 @@ def vectors_of(elmo: Embedder, uses: Sequence[Use]) -> Array:
 
 
 def of_vectors(word: str, uses: Sequence[Use], layers: Sequence[Array]) -> SenseMap:
-    """The map of uses whose vectors are there already, from whatever computed them.
+    """Return the map of uses whose vectors are computed already.
 
     Args:
         word: for the title.
         uses: what `find_uses` gave.
-        layers: of each layer the vectors of the uses, (uses, dim of that layer).
+        layers: the vectors of the uses per layer, each (uses, dim of that layer).
     """
     labels = [use.label for use in uses]
     maps = tuple(_layer_map(n, vectors, labels) for n, vectors in enumerate(layers))
     return SenseMap(word=word, uses=tuple(uses), layers=maps)
+
+
+def normalized(vectors: Array) -> Array:
+    """Scale vectors to length one along the last axis; zeros stay."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: Array = vectors / np.where(norms > 0, norms, 1.0)
+    return unit
 
 
 def principal_plane(vectors: Array) -> tuple[Array, float]:
@@ -270,7 +278,7 @@ def silhouette(vectors: Array, labels: Sequence[str | None]) -> float | None:
 def _paired(
     sentences: Iterable[Sequence[str]], labels: Iterable[str | None] | None
 ) -> Iterator[tuple[Sequence[str], str | None]]:
-    """Each sentence with its label, read in step."""
+    """Yield each sentence with its label, read in step."""
     if labels is None:
         yield from ((tokens, None) for tokens in sentences)
         return
@@ -297,6 +305,6 @@ def _layer_map(n: int, vectors: Array, labels: Sequence[str | None]) -> LayerMap
 
 
 def _bare(token: str) -> str:
-    """The token in lower case without punctuation at its ends."""
+    """Return the token in lower case without punctuation at its ends."""
     letters = [k for k, char in enumerate(token) if not unicodedata.category(char).startswith("P")]
     return token[letters[0] : letters[-1] + 1].lower() if letters else token

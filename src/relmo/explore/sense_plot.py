@@ -1,4 +1,4 @@
-"""The picture of a sense map: one panel for each layer, each use labelled by its sentence."""
+"""Draw a sense map: one panel for each layer, each use labeled by its sentence."""
 
 import logging
 import math
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from relmo.explore.label_layout import place
-from relmo.explore.label_text import Run, label_lines
+from relmo.explore.label_layout import Run, label_lines, place
 from relmo.explore.page import Box, Page, check_path, missing_glyphs_logged
 from relmo.explore.sense_map import LayerMap, SenseMap, Use
 
@@ -29,10 +28,10 @@ _CROWD = 5
 """More uses than this on one spot share a label."""
 _LINE = 1.3
 """Line height in font sizes."""
-_INK, _GREY, _EDGE, _PANEL = "#1f1f1f", "#5f5f5f", "#d4d4d4", "#fafafa"
-# Okabe and Ito's colours, which the colour-blind can tell apart, without yellow (too pale on
+_INK, _GRAY, _EDGE, _PANEL = "#1f1f1f", "#5f5f5f", "#d4d4d4", "#fafafa"
+# Okabe and Ito's colors, which the color-blind can tell apart, without yellow (too pale on
 # white); the shape of the mark says the same once more.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 _UNLABELLED = ("#6b6b6b", "o")
 _PLANE = (
@@ -87,27 +86,27 @@ class _Picture:
     def _header(self, model: str) -> None:
         n_uses, n_sentences = len(self.drawn.uses), len({use.tokens for use in self.drawn.uses})
         y = self.page.height - 32
-        end = self.page.text(_MARGIN, y, self.drawn.word, size=18, colour=_INK, bold=True)
-        self.page.text(end, y, " in context, layer by layer", size=18, colour=_INK)
+        end = self.page.text(_MARGIN, y, self.drawn.word, size=18, color=_INK, bold=True)
+        self.page.text(end, y, " in context, layer by layer", size=18, color=_INK)
         y -= 19
-        said = f"{n_uses} uses in {n_sentences} sentences" + (f", {model}" if model else "")
-        end = self.page.text(_MARGIN, y, said, size=10, colour=_GREY)
+        text = f"{n_uses} uses in {n_sentences} sentences" + (f", {model}" if model else "")
+        end = self.page.text(_MARGIN, y, text, size=10, color=_GRAY)
         for label in self.drawn.labels:
-            colour, shape = self.styles[label]
-            self.page.mark(end + 22, y + 3.5, shape=shape, colour=colour, size=_MARK)
-            end = self.page.text(end + 30, y, label, size=10, colour=colour, bold=True)
+            color, shape = self.styles[label]
+            self.page.mark(end + 22, y + 3.5, shape=shape, color=color, size=_MARK)
+            end = self.page.text(end + 30, y, label, size=10, color=color, bold=True)
 
     def _footer(self) -> None:
-        said = [_PLANE]
+        notes = [_PLANE]
         if any(layer.separation is not None for layer in self.drawn.layers):
-            said.append(_SEPARATION)
+            notes.append(_SEPARATION)
         room = self.page.width - 2 * _MARGIN
-        lines = [line for text in said for line in self._broken(text, size=8.5, room=room)]
+        lines = [line for text in notes for line in self._broken(text, size=8.5, room=room)]
         for n, line in enumerate(lines):
-            self.page.text(_MARGIN, 24 - 11 * n, line, size=8.5, colour=_GREY)
+            self.page.text(_MARGIN, 24 - 11 * n, line, size=8.5, color=_GRAY)
 
     def _panel(self, layer: LayerMap, box: Box) -> None:
-        self.page.text(box.left, box.top + 22, layer.name, size=12.5, colour=_INK, bold=True)
+        self.page.text(box.left, box.top + 22, layer.name, size=12.5, color=_INK, bold=True)
         self.page.frame(box, fill=_PANEL, edge=_EDGE)
         fitted = _fitted(layer.points, box)
         points = _apart(fitted, 1.2 * _MARK)
@@ -115,37 +114,41 @@ class _Picture:
         sizes = np.array([label.size for label in labels])
         middles, keep = place(points, sizes, box.inside(5), gap=0.8 * _MARK)
         for point, middle, label, has_room in zip(points, middles, labels, keep, strict=True):
-            self.page.mark(*point, shape=label.shape, colour=label.colour, size=_MARK)
+            self.page.mark(*point, shape=label.shape, color=label.color, size=_MARK)
             if has_room:
                 self._write(label, middle, point)
-        said = _said(layer)
+        text = _summary(layer)
         if n_left_out := int((~keep & (sizes[:, 1] > 0)).sum()):
-            said += f"   {n_left_out} labels left out for want of room"
-        self.page.text(box.left, box.top + 8, said, size=9.5, colour=_GREY)
+            text += f"   {n_left_out} labels left out for want of room"
+        self.page.text(box.left, box.top + 8, text, size=9.5, color=_GRAY)
 
     def _labels(self, points: Array) -> list["_Label"]:
-        """A label for each use; where many uses are on one spot, one for all of them."""
+        """Return a label for each use; where many uses are on one spot, one for all of them."""
         labels = [self._label(use) for use in self.drawn.uses]
         for n, point in enumerate(points):
             crowd = np.flatnonzero(np.linalg.norm(points - point, axis=1) < 0.1)
             if len(crowd) > _CROWD:
-                said = self._crowd_label(crowd.tolist()) if n == crowd[0] else _NO_LABEL
-                labels[n] = replace(said, shape=labels[n].shape, colour=labels[n].colour)
+                label = self._crowd_label(crowd.tolist()) if n == crowd[0] else _NO_LABEL
+                labels[n] = replace(label, shape=labels[n].shape, color=labels[n].color)
         return labels
 
     def _label(self, use: Use) -> "_Label":
         rows = label_lines(
             use.tokens, use.position, line_width=self.line_width, n_lines=self.n_lines
         )
-        colour, shape = self.styles[use.label]
-        return self._sized(_Label(rows=rows, word_colour=colour, colour=colour, shape=shape))
+        color, shape = self.styles[use.label]
+        return self._sized(_Label(rows=rows, word_color=color, color=color, shape=shape))
 
     def _crowd_label(self, crowd: Sequence[int]) -> "_Label":
         forms = sorted({self.drawn.uses[n].form for n in crowd})
         return self._sized(
-            _Label(rows=[[Run(", ".join(forms), True), Run(f": {len(crowd)} uses,", False)],
-                         [Run("identical vectors", False)]])
-        )  # fmt: skip
+            _Label(
+                rows=[
+                    [Run(", ".join(forms), True), Run(f": {len(crowd)} uses,", False)],
+                    [Run("identical vectors", False)],
+                ]
+            )
+        )
 
     def _sized(self, label: "_Label") -> "_Label":
         widths = [sum(self._width(run) for run in row) for row in label.rows]
@@ -153,26 +156,26 @@ class _Picture:
         return replace(label, widths=widths, size=(max(widths), height))
 
     def _write(self, label: "_Label", middle: Array, point: Array) -> None:
-        """The label, and a line to it from its point where it is not right beside it."""
+        """Write a label, and a line to it from its point where it is not right beside it."""
         half = np.array(label.size) / 2
         end = np.clip(point, middle - half, middle + half)
         if np.linalg.norm(end - point) > 1.3 * _MARK:
-            self.page.line((point[0], end[0]), (point[1], end[1]), colour=label.colour)
+            self.page.line((point[0], end[0]), (point[1], end[1]), color=label.color)
         is_left = middle[0] + half[0] < point[0]
         for n, (row, width) in enumerate(zip(label.rows, label.widths, strict=True)):
             x = middle[0] + half[0] - width if is_left else middle[0] - half[0]
             y = middle[1] + half[1] - (n + 0.75) * _LINE * self.text_size
             for run in row:
-                colour = label.word_colour if run.is_word else _INK
+                color = label.word_color if run.is_word else _INK
                 x = self.page.text(
-                    x, y, run.text, size=self.text_size, colour=colour, bold=run.is_word
+                    x, y, run.text, size=self.text_size, color=color, bold=run.is_word
                 )
 
     def _width(self, run: Run) -> float:
         return self.page.measure(run.text, self.text_size, bold=run.is_word)
 
     def _broken(self, text: str, *, size: float, room: float) -> list[str]:
-        """The text in lines that are no wider than `room`."""
+        """Break a text into lines that are at most as wide as `room`."""
         lines = [""]
         for word in text.split():
             longer = f"{lines[-1]} {word}".lstrip()
@@ -188,8 +191,8 @@ class _Label:
     rows: Sequence[Sequence[Run]]
     widths: Sequence[float] = ()
     size: tuple[float, float] = (0.0, 0.0)
-    word_colour: str = _INK
-    colour: str = _INK
+    word_color: str = _INK
+    color: str = _INK
     shape: str = "o"
 
 
@@ -197,7 +200,7 @@ _NO_LABEL = _Label(rows=())
 
 
 def _panel_size(n_uses: int) -> tuple[float, float]:
-    """Width and height of a panel."""
+    """Return the width and height of a panel."""
     for most, size in ((6, (310.0, 270.0)), (12, (370.0, 350.0)), (20, (430.0, 430.0))):
         if n_uses <= most:
             return size
@@ -205,27 +208,27 @@ def _panel_size(n_uses: int) -> tuple[float, float]:
 
 
 def _styles(labels: Sequence[str]) -> dict[str | None, tuple[str, str]]:
-    """Colour and shape of each sense; from the eighth on, colours return with other shapes."""
+    """Colour and shape of each sense; from the eighth on, colors return with other shapes."""
     styles: dict[str | None, tuple[str, str]] = {None: _UNLABELLED}
     for n, label in enumerate(labels):
-        shape = _SHAPES[(n + n // len(_COLOURS)) % len(_SHAPES)]
-        styles[label] = _COLOURS[n % len(_COLOURS)], shape
+        shape = _SHAPES[(n + n // len(_COLORS)) % len(_SHAPES)]
+        styles[label] = _COLORS[n % len(_COLORS)], shape
     return styles
 
 
-def _said(layer: LayerMap) -> str:
-    """The line under a layer's name."""
+def _summary(layer: LayerMap) -> str:
+    """Return the line under a layer's name."""
     if layer.has_variance:
-        said = f"{100 * layer.variance_kept:.0f} % of the variance kept"
+        text = f"{100 * layer.variance_kept:.0f} % of the variance kept"
     else:
-        said = "identical vectors: variance 0"
+        text = "identical vectors: variance 0"
     if layer.separation is not None:
-        said += f"   separation {layer.separation:.2f}".replace("-", "\N{MINUS SIGN}")
-    return said
+        text += f"   separation {layer.separation:.2f}".replace("-", "\N{MINUS SIGN}")
+    return text
 
 
 def _fitted(points: Array, box: Box) -> Array:
-    """Coordinates in the box, both axes to one scale, with room for labels around them."""
+    """Scale points into the box, both axes alike, with room for labels around them."""
     room = np.array([box.right - box.left, box.top - box.bottom])
     middle = np.array([box.left + box.right, box.bottom + box.top]) / 2
     low, high = points.min(axis=0), points.max(axis=0)
@@ -236,13 +239,13 @@ def _fitted(points: Array, box: Box) -> Array:
 
 
 def _apart(points: Array, distance: float) -> Array:
-    """Points closer than `distance`, moved apart until none is, so that no mark hides another.
+    """Move points apart until none is closer than `distance`, so that no mark hides another.
 
     Points on one spot become a round cluster. The others move by less than `distance`, unless a
     cluster pushes them.
     """
     n = np.arange(len(points))
-    # A sunflower's spiral, very small: no two points are on one spot any more.
+    # a very small sunflower's spiral: no two points are on one spot any more
     turns = 1e-3 * distance * np.sqrt(n + 0.5)[:, None]
     moved: Array = points + turns * np.stack([np.cos(2.4 * n), np.sin(2.4 * n)], axis=1)
     for _ in range(200 if len(points) <= 200 else 40):

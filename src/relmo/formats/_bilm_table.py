@@ -4,17 +4,19 @@ One table serves reading, writing and the round-trip test: renames, slices and p
 blocks, no arithmetic, so both directions are exact to the bit.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, groupby
 
 import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig, CharCNNConfig
-from relmo.formats.checkpoint import Shape
 from relmo.text.chars import N_CHARACTERS
 
-__all__ = ["Layout", "Row", "bilm_table"]
+__all__ = ["Layout", "Row", "Shape", "bilm_table", "table_shapes"]
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Layout:
 
     split: Callable[[Tensor], Sequence[Tensor]]
     join: Callable[[Sequence[Tensor]], Tensor]
+    shapes: Callable[[Shape], Sequence[Shape]] = lambda shape: (shape,)
+    """From the dataset's shape to those of what `split` gives."""
     stacked: Stacked | None = None
     """What `split` does, where it is that simple."""
 
@@ -56,6 +60,16 @@ class Row:
     """How to get from the one to the others."""
 
 
+def table_shapes(rows: Iterable[Row]) -> Iterator[tuple[str, Shape]]:
+    """Yield name and shape of each parameter that the rows hold, lazily."""
+    pairs = chain.from_iterable(
+        zip(row.parameters, row.layout.shapes(row.shape), strict=True) for row in rows
+    )
+    for _, module in groupby(pairs, key=lambda pair: pair[0].rpartition(".")[0]):
+        # checksums are taken in this order: in a highway layer all of the transform comes first
+        yield from sorted(module, key=lambda pair: ".gate_" in pair[0])
+
+
 # The four gates of an LSTM, blocks of the last axis: i, j, f, o in the file; i, f, o, j in relmo.
 _TO_RELMO = (0, 2, 3, 1)
 _TO_FILE = (0, 3, 1, 2)
@@ -72,13 +86,20 @@ def _lstm_weight(n_inputs: int) -> Layout:
     return Layout(
         lambda x: (_permuted(x[:n_inputs], _TO_RELMO), _permuted(x[n_inputs:], _TO_RELMO)),
         lambda parts: _permuted(torch.cat(list(parts)), _TO_FILE),
+        lambda shape: ((n_inputs, shape[1]), (n_inputs, shape[1])),
         stacked,
     )
 
 
 _AS_IS = Layout(lambda x: (x,), lambda parts: parts[0])
-_CHARACTERS = Layout(lambda x: (x[-N_CHARACTERS:],), lambda parts: parts[0])  # less a mask row
-_CONVOLUTION = Layout(lambda x: (x[0],), lambda parts: parts[0][None])  # (1, width, C, number)
+_CHARACTERS = Layout(  # less a mask row
+    lambda x: (x[-N_CHARACTERS:],),
+    lambda parts: parts[0],
+    lambda shape: ((N_CHARACTERS, *shape[1:]),),
+)
+_CONVOLUTION = Layout(  # (1, width, C, number)
+    lambda x: (x[0],), lambda parts: parts[0][None], lambda shape: (shape[1:],)
+)
 _BIAS = Layout(lambda x: (_permuted(x, _TO_RELMO),), lambda parts: _permuted(parts[0], _TO_FILE))
 
 
@@ -96,10 +117,12 @@ def bilm_table(config: BiLMConfig, *, mask_row: bool = False) -> Iterator[Row]:
         yield Row("embedding", shape, origin, ("token_encoder.embedding",), _AS_IS)
     else:
         yield from _char_cnn_rows(config, config.char_cnn, N_CHARACTERS + mask_row)
+    is_projected = config.has_lstm_projection
     for number, direction in enumerate(("forward_lstm", "backward_lstm")):
         for layer in range(config.n_layers):
             cell = f"RNN_{number}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
-            yield from _lstm_rows(config, cell, f"{direction}.layers.{layer}")
+            to = f"{direction}.layers.{layer}"
+            yield from _lstm_rows(config, cell, to, is_projected=is_projected)
 
 
 def _char_cnn_rows(config: BiLMConfig, cnn: CharCNNConfig, n_characters: int) -> Iterator[Row]:
@@ -128,11 +151,11 @@ def _char_cnn_rows(config: BiLMConfig, cnn: CharCNNConfig, n_characters: int) ->
         yield Row("CNN_proj/b_proj", (p,), origin, (f"{to}.bias",), _AS_IS)
 
 
-def _lstm_rows(config: BiLMConfig, cell: str, to: str) -> Iterator[Row]:
+def _lstm_rows(config: BiLMConfig, cell: str, to: str, *, is_projected: bool) -> Iterator[Row]:
     p, d = config.projection_dim, config.lstm_dim
     origin = "lstm.projection_dim and lstm.dim"
     weights = (f"{to}.input_weight", f"{to}.recurrent_weight")
     yield Row(f"{cell}/W_0", (2 * p, 4 * d), origin, weights, _lstm_weight(p))
     yield Row(f"{cell}/B", (4 * d,), "lstm.dim", (f"{to}.bias",), _BIAS)
-    if config.has_lstm_projection:
+    if is_projected:
         yield Row(f"{cell}/W_P_0", (d, p), origin, (f"{to}.projection_weight",), _AS_IS)

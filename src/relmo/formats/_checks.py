@@ -153,10 +153,11 @@ def check_lexicon(config: BiLMConfig, lexicon: Lexicon | None, where: str) -> No
     )
     if expected != found:
         names = [
-            "no lexicon" if numbers is None
+            "no lexicon"
+            if numbers is None
             else f"{numbers[0] or 'no'} words and {numbers[1] or 'no'} characters"
             for numbers in (found, expected)
-        ]  # fmt: skip
+        ]
         raise FormatError(f"{where}: {names[0]}, expected {names[1]}, as its config says")
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from relmo.errors import FormatError
 from relmo.formats._bilm_table import Row
-from relmo.formats._checks import check_finite
+from relmo.formats._checks import check_finite, kept
 from relmo.formats.checkpoint import Shape
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "filled",
     "read_rows",
     "scattering",
+    "taken",
 ]
 
 
@@ -154,3 +155,17 @@ def read_rows(rows: Sequence[Row], read: Callable[[Row], Sequence[Tensor]]) -> d
     for row in rows:
         tensors.update(zip(row.parameters, read(row), strict=True))
     return tensors
+
+
+def taken(rows: Iterable[Row], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the parameters of the rows, each tensor let go of once it is used.
+
+    They are copies: a tensor may be a part of a file's storage, which would be held whole.
+    """
+    parameters = {}
+    for row in rows:
+        tensor = tensors.pop(row.dataset).detach()
+        tensor = tensor.to(kept(tensor.dtype))  # before the 1 is taken off
+        for name, part in zip(row.parameters, row.layout.split(tensor), strict=True):
+            parameters[name] = part.clone(memory_format=torch.contiguous_format)
+    return parameters

@@ -18,15 +18,13 @@ Which tensor of ELMoForManyLangs holds which parameters of relmo; see above for 
 One table serves reading and the round-trip test.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from relmo.config import BiLMConfig, CharCNNConfig
-from relmo.formats import _checks
-from relmo.formats._bilm_table import Layout, Row
-from relmo.formats.checkpoint import Shape
+from relmo.formats._bilm_table import Layout, Row, Shape
 from relmo.text.chars import N_CHARACTERS
 
 __all__ = [
@@ -36,7 +34,6 @@ __all__ = [
     "char_cnn_rows",
     "encoder_table",
     "lstm_rows",
-    "taken",
     "token_embedder_table",
 ]
 
@@ -65,11 +62,22 @@ def _highway_split(x: Tensor) -> Sequence[Tensor]:
     return transform.t(), -carry.t()  # t() of a bias is the bias
 
 
+def _reversed(shape: Shape) -> tuple[Shape]:
+    """Return the shape of the one parameter whose axes are in the other order."""
+    return (shape[::-1],)
+
+
 AS_IS = Layout(lambda x: (x,), lambda parts: parts[0])
-TRANSPOSED = Layout(lambda x: (x.t(),), lambda parts: parts[0].t())
-_CONVOLUTION = Layout(lambda x: (x.permute(2, 1, 0),), lambda parts: parts[0].permute(2, 1, 0))
-_HIGHWAY = Layout(_highway_split, lambda parts: torch.cat([parts[0].t(), -parts[1].t()]))
-_GATES = Layout(lambda x: (_reordered(x).t(),), lambda parts: _reordered(parts[0].t()))
+TRANSPOSED = Layout(lambda x: (x.t(),), lambda parts: parts[0].t(), _reversed)
+_CONVOLUTION = Layout(
+    lambda x: (x.permute(2, 1, 0),), lambda parts: parts[0].permute(2, 1, 0), _reversed
+)
+_HIGHWAY = Layout(
+    _highway_split,
+    lambda parts: torch.cat([parts[0].t(), -parts[1].t()]),
+    lambda shape: 2 * _reversed((shape[0] // 2, *shape[1:])),
+)
+_GATES = Layout(lambda x: (_reordered(x).t(),), lambda parts: _reordered(parts[0].t()), _reversed)
 _BIAS = Layout(
     lambda x: (_shifted(_reordered(x), -1.0),), lambda parts: _reordered(_shifted(parts[0], 1.0))
 )
@@ -125,23 +133,10 @@ def lstm_rows(config: BiLMConfig, prefix: str, section: str) -> Iterator[Row]:
                 yield Row(projection, (p, d), origin, (f"{to}.projection_weight",), TRANSPOSED)
 
 
-def taken(rows: Iterable[Row], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters of the rows, each tensor let go of once it is used.
-
-    They are copies: a tensor may be a part of a file's storage, which would be held whole.
-    """
-    parameters = {}
-    for row in rows:
-        tensor = tensors.pop(row.dataset).detach()
-        tensor = tensor.to(_checks.kept(tensor.dtype))  # before the 1 is taken off
-        for name, part in zip(row.parameters, row.layout.split(tensor), strict=True):
-            parameters[name] = part.clone(memory_format=torch.contiguous_format)
-    return parameters
-
-
 _CHARACTERS = Layout(
     lambda x: (x[-N_CHARACTERS:],),
     lambda parts: torch.cat([parts[0].new_zeros(1, parts[0].shape[1]), parts[0]]),
+    lambda shape: ((N_CHARACTERS, *shape[1:]),),
 )  # less the row of the mask, which is zeros
 
 

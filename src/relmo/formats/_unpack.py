@@ -45,9 +45,18 @@ _DIGITS = re.compile(rb"\d{256}")  # no name of a file has as many: see _MOST_ST
 _MOST_NAME, _MOST_STEP = 1024, 255  # bytes of a path, and of one step of it
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _DAMAGED = (
-    ArithmeticError, EOFError, LookupError, RuntimeError, ValueError, lzma.LZMAError, struct.error,
-    tarfile.TarError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error,
-)  # fmt: skip
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+)
 """What the libraries raise on a damaged file."""
 
 

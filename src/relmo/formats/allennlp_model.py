@@ -10,7 +10,7 @@ published model.
 
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from relmo.config import BiLMConfig, CharCNNConfig, LayerMix
 from relmo.errors import ConfigError, FormatError
 from relmo.formats import _checks
 from relmo.formats._options import config_from_options, has_characters
+from relmo.formats._tensors import taken
 from relmo.formats._torch_file import check_numbers, is_torch_file, load_tensors
-from relmo.formats._torch_tables import allennlp_table, taken
+from relmo.formats._torch_tables import allennlp_table
 from relmo.formats.checkpoint import Checkpoint, Shape
 from relmo.text.chars import N_CHARACTERS
 
-__all__ = ["NAME", "read", "why_not"]
+__all__ = ["NAME", "find", "read"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +41,14 @@ _CACHE = "_word_embedding.weight"
 _CONSTANTS = "cells and outputs clipped at 3, relu, 50 characters a token, skip connections"
 
 
-def why_not(path: Path) -> str | None:
-    """Why `path` is no file or folder of this format, or None where it may be one."""
-    try:
-        _weights(path)
-    except FormatError as error:
-        return str(error)
-    return None
+def find(path: Path) -> Callable[[], Checkpoint]:
+    """Return the reader of the model in a file or folder.
+
+    Raises:
+        FormatError: it is not of this format; the message says why.
+    """
+    weights = _weights(path)
+    return partial(_read, path, weights)
 
 
 def _weights(path: Path) -> Path:
@@ -80,9 +82,13 @@ def read(path: Path) -> Checkpoint:
             ELMo is not whole.
     """
     try:
-        weights = _weights(path)
+        read_found = find(path)
     except FormatError as error:
         raise FormatError(f"{NAME}: '{path}': {error}") from error
+    return read_found()
+
+
+def _read(path: Path, weights: Path) -> Checkpoint:
     where = f"{NAME}: {weights}"
     found = load_tensors(weights, where)
     bilm, elmo = _prefixes(found, where)

@@ -8,25 +8,36 @@ folder: the model may lie at the top or in a folder of the archive. NLPL's and s
 import dataclasses
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from relmo.errors import MissingExtraError, RelmoError
+from relmo.errors import FormatError, MissingExtraError, RelmoError
 from relmo.formats._torch_file import is_torch_file
 from relmo.formats._unpack import kind, unpack
 from relmo.formats.checkpoint import Checkpoint
 
-__all__ = ["NAME", "read", "why_not"]
+__all__ = ["NAME", "find", "read"]
 
 NAME = "archive"
 
 
-def why_not(path: Path) -> str | None:
-    """Why `path` is no archive, or None where it is one."""
+def find(path: Path, read_folder: Callable[[Path], Checkpoint]) -> Callable[[], Checkpoint]:
+    """Return the reader of the model in an archive.
+
+    Args:
+        path: a zip or a tar.
+        read_folder: reads the unpacked folder in whatever format it is.
+
+    Raises:
+        FormatError: it is not an archive; the message says why.
+    """
     if not path.is_file():
-        return "it is not a file"
+        raise FormatError("it is not a file")
     if is_torch_file(path):  # which is a zip as well
-        return "it is a PyTorch file"
-    return None if kind(path) else "it is neither a zip nor a tar"
+        raise FormatError("it is a PyTorch file")
+    if not kind(path):
+        raise FormatError("it is neither a zip nor a tar")
+    return partial(read, path, read_folder)
 
 
 def read(path: Path, read_folder: Callable[[Path], Checkpoint]) -> Checkpoint:

@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from relmo.formats.token_embeddings import read as read_token_embeddings
 from relmo.text.chars import N_CHARACTERS
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["NAME", "read", "read_folder", "why_not", "write"]
+__all__ = ["NAME", "find", "mismatch", "read", "read_folder", "write"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +45,20 @@ _ENCODER = ("char_embed", "CNN")
 _ONLY_CELL = re.compile(r"^(RNN_[01]/RNN/)(?=LSTMCell/)")
 
 
-def why_not(path: Path) -> str | None:
-    """Why `path` is no folder of this format, or None where it is one."""
+def find(path: Path) -> Callable[[], Checkpoint]:
+    """Return the reader of the model in a folder.
+
+    Raises:
+        FormatError: it is not a folder of this format; the message says why.
+    """
+    options, weights = _pair(path)
+    return partial(_read_pair, path, options, weights)
+
+
+def mismatch(path: Path) -> str | None:
+    """Return why a path is not a folder of this format, or None where it is one."""
     try:
-        _pair(path)
+        find(path)
     except FormatError as error:
         return str(error)
     return None
@@ -59,17 +70,23 @@ def read_folder(folder: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         FormatError: as `read`, or the folder has none or several of a kind.
     """
-    folder = Path(folder)
     try:
-        options, weights = _pair(folder)
+        read_found = find(Path(folder))
     except FormatError as error:
-        raise FormatError(f"{NAME}: '{folder}': {error}") from error
+        raise FormatError(f"{NAME}: '{os.fspath(folder)}': {error}") from error
+    return read_found()
+
+
+def _read_pair(folder: Path, options: Path, weights: Path) -> Checkpoint:
     beside = sorted(folder.glob("*.index"))
     if beside:
         logger.info(
             "%s: %s is read, and not the TensorFlow checkpoint beside it with its softmax; give "
-            "its prefix (%s) for that", NAME, weights.name, beside[0].stem,
-        )  # fmt: skip
+            "its prefix (%s) for that",
+            NAME,
+            weights.name,
+            beside[0].stem,
+        )
     return read(options, weights)
 
 
@@ -252,7 +269,7 @@ def write(
     if checkpoint.softmax is not None:
         logger.info("%s: the softmax is left out, the format has no place for it", NAME)
     own = frozenset({OPTIONS, WEIGHTS, VOCAB})
-    with model_folder(folder, own=own, why_not=why_not, overwrite=overwrite) as aside:
+    with model_folder(folder, own=own, why_not=mismatch, overwrite=overwrite) as aside:
         text = json.dumps(options_from_config(checkpoint.config), indent=2) + "\n"
         (aside / OPTIONS).write_text(text, encoding="utf-8")
         # Built in memory: HDF5 left with a full disk cannot be closed, and crashes the process.

@@ -14,6 +14,8 @@ evaluated and trained on.
 import logging
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from relmo.formats._tensorflow import Bundle, is_table, read_parameters, variabl
 from relmo.formats.checkpoint import Checkpoint, read_model_vocab
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["NAME", "index_of", "read", "why_not"]
+__all__ = ["NAME", "find", "index_of", "read"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +48,19 @@ _SLOT = re.compile(
 _COUNTER = re.compile(r"(?:lm/)?(?:global_step|train_perplexity|beta[12]_power)")
 
 
-def why_not(path: Path) -> str | None:
-    """Why `path` is no checkpoint of bilm-tf's training, or None where it is one."""
-    try:
-        index = index_of(path)
-        bundle = Bundle(index, index.name)
-    except FormatError as error:
-        return str(error)
+def find(path: Path) -> Callable[[], Checkpoint]:
+    """Return the reader of the checkpoint at a path.
+
+    Raises:
+        FormatError: it is not a checkpoint of bilm-tf's training; the message says why.
+        InputError: a file cannot be opened.
+    """
+    index = index_of(path)
+    bundle = Bundle(index, NAME)
     if not any(name.startswith(SCOPE) for name in bundle.variables):
         some = ", ".join(map(repr, sorted(bundle.variables)[:3])) or "none"
-        return f"{index.name}: no variable begins with '{SCOPE}'; it has {some}"
-    return None
+        raise FormatError(f"{index.name}: no variable begins with '{SCOPE}'; it has {some}")
+    return partial(_read, path, index, bundle)
 
 
 def index_of(path: Path) -> Path:
@@ -114,9 +118,12 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
             index = index_of(path)
         except FormatError as error:
             raise FormatError(f"{NAME}: '{path}': {error}") from error
-        bundle = Bundle(index, NAME)
-        options = _options_of(index)
-        vocab = _read_vocab(index, options)
+        return _read(path, index, Bundle(index, NAME))
+
+
+def _read(path: Path, index: Path, bundle: Bundle) -> Checkpoint:
+    options = _options_of(index)
+    vocab = _read_vocab(index, options)
     settings = read_json(options, f"{NAME}: {options}")
     config = _config(settings, bundle, options)
     _checks.check_vocab(config, vocab, f"{NAME}: the vocabulary of {index}")

@@ -26,9 +26,8 @@ class Format:
     """One format that relmo reads."""
 
     name: str
-    why_not: Callable[[Path], str | None]
-    """Says why a path is not in this format, or None where it looks like it."""
-    read: Callable[[Path], Checkpoint]
+    find: Callable[[Path], Callable[[], Checkpoint]]
+    """Returns the reader of what is at a path; FormatError or InputError says why there is none."""
     title: str = ""
     """What it is, for the README's table."""
     writes: bool = False
@@ -41,41 +40,51 @@ class Format:
 
 FORMATS = (
     Format(
-        relmo_format.NAME, relmo_format.why_not, relmo_format.read,
+        relmo_format.NAME,
+        relmo_format.find,
         title="relmo: a folder with `config.json`, `model.safetensors`, `vocab.txt`, `README.md`",
-        writes=True, has_mix=True, has_softmax=True,
+        writes=True,
+        has_mix=True,
+        has_softmax=True,
     ),
     Format(
-        bilm_hdf5.NAME, bilm_hdf5.why_not, bilm_hdf5.read_folder,
+        bilm_hdf5.NAME,
+        bilm_hdf5.find,
         title="AllenNLP and bilm-tf: `options.json` and HDF5 weights, a folder or two files",
         writes=True,
     ),
     Format(
-        bilm_tf.NAME, bilm_tf.why_not, bilm_tf.read,
+        bilm_tf.NAME,
+        bilm_tf.find,
         title="bilm-tf: a TensorFlow training checkpoint with `options.json` and its vocabulary",
         has_softmax=True,
     ),
     Format(
-        tfhub_module.NAME, tfhub_module.why_not, tfhub_module.read,
+        tfhub_module.NAME,
+        tfhub_module.find,
         title="TF-Hub: a module's folder (google/elmo/1-3, DeepPavlov's)",
         has_mix=True,
     ),
     Format(
-        manylangs.NAME, manylangs.why_not, manylangs.read,
+        manylangs.NAME,
+        manylangs.find,
         title="ELMoForManyLangs: a folder with `encoder.pkl`, `token_embedder.pkl` and lexicons",
         has_softmax=True,
     ),
     Format(
-        allennlp_model.NAME, allennlp_model.why_not, allennlp_model.read,
+        allennlp_model.NAME,
+        allennlp_model.find,
         title="AllenNLP: the ELMo in a trained model, `weights.th` or `model.tar.gz`",
         has_mix=True,
     ),
     Format(
-        archives.NAME, archives.why_not, lambda path: archives.read(path, _read_path),
+        archives.NAME,
+        lambda path: archives.find(path, _read_path),
         title="zip or tar of any of these, NLPL's and simple_elmo's zips",
-        has_mix=True, has_softmax=True,
+        has_mix=True,
+        has_softmax=True,
     ),
-)  # fmt: skip
+)
 
 
 def read(
@@ -116,14 +125,14 @@ def read(
 def _read_path(path: Path) -> Checkpoint:
     if not path.exists() and not path.with_name(f"{path.name}.index").is_file():
         raise InputError(f"'{path}': there is no such model folder")
-    found, reasons = _fitting(path)
-    if found is not None:
-        return found.read(path)
+    read_model, reasons = _fitting(path)
+    if read_model is not None:
+        return read_model()
     if (path / "best" / "config.json").is_file():
         raise FormatError(f"'{path}' is a training run, not a model; give '{path / 'best'}'")
-    inside = [folder for folder in _folders(path) if _fitting(folder)[0] is not None]
+    inside = {folder: reader for folder in _folders(path) if (reader := _fitting(folder)[0])}
     if len(inside) == 1:
-        return _read_path(inside[0])
+        return next(iter(inside.values()))()
     if inside:
         names = ", ".join(folder.name for folder in inside)
         raise FormatError(f"'{path}' holds {len(inside)} models ({names}); give one of them")
@@ -133,14 +142,15 @@ def _read_path(path: Path) -> Checkpoint:
     raise FormatError(f"'{path}' is no model that relmo reads: {'; '.join(reasons)}")
 
 
-def _fitting(path: Path) -> tuple[Format | None, list[str]]:
-    """The first format that fits, or None and why each does not."""
+def _fitting(path: Path) -> tuple[Callable[[], Checkpoint] | None, list[str]]:
+    """Return the reader of the first format that fits, or None and why each does not."""
     reasons = []
     for candidate in FORMATS:
-        reason = candidate.why_not(path)
-        if reason is None:
-            return candidate, []
-        reasons.append(f"{candidate.name}: {reason}")
+        try:
+            return candidate.find(path), []
+        except (FormatError, InputError) as error:
+            reason = str(error).removeprefix(f"{candidate.name}: ")
+            reasons.append(f"{candidate.name}: {reason}")
     return None, reasons
 
 

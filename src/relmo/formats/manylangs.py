@@ -13,7 +13,7 @@ none, the tensors' shapes tell all but what the published models have in common.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
@@ -23,40 +23,48 @@ from torch import Tensor
 
 from relmo._files import lacks, read_json, readable
 from relmo.config import MOST_CHARACTERS, BiLMConfig, LexiconConfig
-from relmo.errors import FormatError, RelmoError
+from relmo.errors import FormatError, InputError
 from relmo.formats import _checks, _options
+from relmo.formats._tensors import taken
 from relmo.formats._torch_file import check_numbers, load_tensors
-from relmo.formats._torch_tables import encoder_table, taken, token_embedder_table
+from relmo.formats._torch_tables import encoder_table, token_embedder_table
 from relmo.formats.checkpoint import Checkpoint
 from relmo.text.lexicon import Lexicon, read_dic
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["NAME", "read", "why_not"]
+__all__ = ["NAME", "find", "read"]
 
 logger = logging.getLogger(__name__)
 
 NAME = "manylangs"
 CONFIG, WORDS, CHARACTERS = "config.json", "word.dic", "char.dic"
 ENCODER, TOKENS, CLASSIFIER = "encoder.pkl", "token_embedder.pkl", "classifier.pkl"
-_PUBLISHED: Mapping[str, Any] = {"cell_clip": 3, "proj_clip": 3, "activation": "relu",
-                                 "max_characters_per_token": 50}  # fmt: skip
+_PUBLISHED: Mapping[str, Any] = {
+    "cell_clip": 3,
+    "proj_clip": 3,
+    "activation": "relu",
+    "max_characters_per_token": 50,
+}
 """What shapes do not tell, as all published models have it."""
 _INPUT = "forward_layer_0.input_linearity.weight"
 
 
-def why_not(path: Path) -> str | None:
-    """Why `path` is no model of this format, or None where it is one."""
+def find(path: Path) -> Callable[[], Checkpoint]:
+    """Return the reader of the model in a folder.
+
+    Raises:
+        FormatError, InputError: it is not a folder of this format; the message says why.
+    """
     if not path.is_dir():
-        return "it is not a folder"
+        raise FormatError("it is not a folder")
     for name in (CONFIG, ENCODER, TOKENS):
         reason = lacks(path, name)
         if reason is not None:
-            return reason
-    try:
-        config = read_json(path / CONFIG, CONFIG)
-    except RelmoError as error:
-        return str(error)
-    return None if "config_path" in config else f"{CONFIG}: the key 'config_path' is missing"
+            raise FormatError(reason)
+    config = read_json(path / CONFIG, CONFIG)
+    if "config_path" not in config:
+        raise FormatError(f"{CONFIG}: the key 'config_path' is missing")
+    return partial(_read, path, config["config_path"])
 
 
 def read(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -69,15 +77,16 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
     """
     folder = Path(folder)
     with readable(f"{NAME}: '{folder}'"):
-        reason = why_not(folder)
-        if reason is not None:
-            raise FormatError(f"{NAME}: '{folder}': {reason}")
-        return _read(folder)
+        try:
+            read_found = find(folder)
+        except (FormatError, InputError) as error:
+            raise FormatError(f"{NAME}: '{folder}': {error}") from error
+        return read_found()
 
 
-def _read(folder: Path) -> Checkpoint:
+def _read(folder: Path, config_path: object) -> Checkpoint:
     found = {name: _tensors(folder / name) for name in (ENCODER, TOKENS)}
-    settings, asked_by = _settings(folder, found)
+    settings, asked_by = _settings(folder, config_path, found)
     lexicon = _lexicon(folder, settings, asked_by)
     config = _config(settings, lexicon, asked_by)
     tensors: dict[str, Tensor] = {}
@@ -112,14 +121,14 @@ def _kept(tensor: Tensor) -> Tensor:
 
 
 def _settings(
-    folder: Path, found: Mapping[str, Mapping[str, Tensor]]
+    folder: Path, config_path: object, found: Mapping[str, Mapping[str, Tensor]]
 ) -> tuple[Mapping[str, Any], str]:
     """What the shape file holds, and the name of who says so: that file, or the tensors."""
-    where = f"{NAME}: {folder / CONFIG}"
-    given = read_json(folder / CONFIG, where)["config_path"]
-    if not isinstance(given, str):
-        raise FormatError(f"{where}: 'config_path' is {given!r:.60}, expected a path")
-    path = PureWindowsPath(given)  # which takes / and \ alike
+    if not isinstance(config_path, str):
+        raise FormatError(
+            f"{NAME}: {folder / CONFIG}: 'config_path' is {config_path!r:.60}, expected a path"
+        )
+    path = PureWindowsPath(config_path)  # which takes / and \ alike
     inside = [] if path.anchor or ".." in path.parts else [folder.joinpath(*path.parts)]
     for candidate in (*inside, folder / path.name):
         if candidate.exists() and not candidate.is_dir() and candidate != folder / CONFIG:
@@ -127,8 +136,11 @@ def _settings(
     logger.warning(
         "%s: '%s' has no %r: its shape is inferred from its tensors, and what they do not tell "
         "is taken as in the published models: %s",
-        NAME, folder, path.name, ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items()),
-    )  # fmt: skip
+        NAME,
+        folder,
+        path.name,
+        ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items()),
+    )
     inferred = _inferred(found[ENCODER], found[TOKENS], f"{NAME}: {folder}")
     return inferred, f"the tensors of '{folder}'"
 
@@ -266,13 +278,15 @@ def _softmax(
         ("column_emb.weight", "column_bias.weight", {"oov_column"}),  # which it never reads
     ):
         fits = found.keys() == {weight, bias, *rest} and (
-            tuple(found[weight].shape), found[bias].numel(),
-        ) == (shape, len(words))  # fmt: skip
+            tuple(found[weight].shape),
+            found[bias].numel(),
+        ) == (shape, len(words))
         if fits:
             softmax = {"weight": _kept(found[weight]), "bias": _kept(found[bias].flatten())}
             for name, tensor in softmax.items():
                 _checks.check_finite(name, tensor, where)
             return softmax, Vocabulary(words)
-    logger.warning("%s: left aside, as it is no softmax over the %d words of %s", where,
-                   len(words), WORDS)  # fmt: skip
+    logger.warning(
+        "%s: left aside, as it is no softmax over the %d words of %s", where, len(words), WORDS
+    )
     return None, None

@@ -20,6 +20,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,17 @@ from relmo.formats._tensors import copied
 from relmo.formats.checkpoint import Checkpoint, Shape, parameter_shapes, read_model_vocab
 from relmo.text.lexicon import Lexicon
 
-__all__ = ["NAME", "VERSION", "read", "read_card", "read_tensors", "why_not", "write",
-           "write_tensors"]  # fmt: skip
+__all__ = [
+    "NAME",
+    "VERSION",
+    "find",
+    "mismatch",
+    "read",
+    "read_card",
+    "read_tensors",
+    "write",
+    "write_tensors",
+]
 
 NAME = "relmo"
 VERSION = 1
@@ -49,19 +59,29 @@ _STORED = {"F16", "BF16", "F32", "F64"}
 _QUANTISED, _SCALE = "I8", ".scale"
 
 
-def why_not(path: Path) -> str | None:
-    """Why `path` is no relmo model, or None where it is one."""
+def find(path: Path) -> Callable[[], Checkpoint]:
+    """Return the reader of the model in a folder.
+
+    Raises:
+        FormatError, InputError: it is not a folder of this format; the message says why.
+    """
     if not path.is_dir():
-        return "it is not a folder"
+        raise FormatError("it is not a folder")
     reason = lacks(path, CONFIG)
     if reason is not None:
-        return reason
+        raise FormatError(reason)
+    values = read_json(path / CONFIG, CONFIG)
+    if values.get("format") != NAME:
+        raise FormatError(f"{CONFIG}: 'format' is {values.get('format')!r:.60}, expected {NAME!r}")
+    return partial(_read, path, values)
+
+
+def mismatch(path: Path) -> str | None:
+    """Return why a path is not a model of this format, or None where it is one."""
     try:
-        config = read_json(path / CONFIG, CONFIG)
+        find(path)
     except RelmoError as error:
         return str(error)
-    if config.get("format") != NAME:
-        return f"{CONFIG}: 'format' is {config.get('format')!r:.60}, expected {NAME!r}"
     return None
 
 
@@ -75,13 +95,16 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
     """
     folder = Path(folder)
     with readable(f"{NAME}: '{folder}'"):
-        return _read(folder)
+        if not folder.is_dir():
+            raise InputError(f"{NAME}: '{folder}' is not a folder")
+        reason = lacks(folder, CONFIG)
+        if reason is not None:
+            raise FormatError(f"{NAME}: '{folder}': {reason}")
+        return _read(folder, read_json(folder / CONFIG, f"{NAME}: {folder / CONFIG}"))
 
 
-def _read(folder: Path) -> Checkpoint:
-    if not folder.is_dir():
-        raise InputError(f"{NAME}: '{folder}' is not a folder")
-    config, mixes = _read_config(folder)
+def _read(folder: Path, values: dict[str, Any]) -> Checkpoint:
+    config, mixes = _parse_config(values, f"{NAME}: {folder / CONFIG}")
     tensors = read_tensors(folder / MODEL, lambda _: parameter_shapes(config))
     vocab = read_model_vocab(folder / VOCAB) if (folder / VOCAB).exists() else None
     _checks.check_vocab(config, vocab, f"{NAME}: {folder / VOCAB}")
@@ -133,7 +156,7 @@ def write(
     _check_dtype("softmax_dtype", softmax_dtype, (*_checks.STORED_DTYPES, torch.int8))
     _checks.check_checkpoint(checkpoint, f"{NAME}: checkpoint for '{os.fspath(folder)}'")
     own = frozenset({CONFIG, MODEL, SOFTMAX, VOCAB, LEXICON, CARD})
-    with model_folder(folder, own=own, why_not=why_not, overwrite=overwrite) as aside:
+    with model_folder(folder, own=own, why_not=mismatch, overwrite=overwrite) as aside:
         config = {"format": NAME, "version": VERSION, "bilm": checkpoint.config.to_dict()}
         if checkpoint.mixes:
             config["mixes"] = [mix.to_dict() for mix in checkpoint.mixes]
@@ -154,13 +177,7 @@ def write(
             (aside / CARD).write_bytes(checkpoint.card.encode("utf-8"))
 
 
-def _read_config(folder: Path) -> tuple[BiLMConfig, tuple[LayerMix, ...]]:
-    path = folder / CONFIG
-    where = f"{NAME}: {path}"
-    reason = lacks(folder, CONFIG)
-    if reason is not None:
-        raise FormatError(f"{NAME}: '{folder}': {reason}")
-    values = read_json(path, where)
+def _parse_config(values: dict[str, Any], where: str) -> tuple[BiLMConfig, tuple[LayerMix, ...]]:
     if values.get("format") != NAME:
         raise FormatError(f"{where}: 'format' is {values.get('format')!r:.60}, expected {NAME!r}")
     if values.get("version") != VERSION:
@@ -176,8 +193,7 @@ def _read_config(folder: Path) -> tuple[BiLMConfig, tuple[LayerMix, ...]]:
         )
     if not isinstance(values.get("bilm"), dict):
         raise ConfigError(f"{where}: 'bilm' is {values.get('bilm')!r:.60}, expected an object")
-    with _checks.located(where):
-        config = BiLMConfig.from_dict(values["bilm"], f"{where}: bilm")
+    config = BiLMConfig.from_dict(values["bilm"], f"{where}: bilm")
     return config, _read_mixes(values.get("mixes", []), config, where)
 
 
@@ -197,8 +213,10 @@ def _read_lexicon(path: Path, config: BiLMConfig) -> Lexicon | None:
     if path.exists():
         values = read_json(path, where, _MOST_LEXICON_BYTES)
         if values.keys() != {"words", "characters"}:
-            raise FormatError(f"{where}: expected the keys 'words' and 'characters', got "
-                              f"{', '.join(map(repr, values)):.60}")  # fmt: skip
+            raise FormatError(
+                f"{where}: expected the keys 'words' and 'characters', got "
+                f"{', '.join(map(repr, values)):.60}"
+            )
         for key, names in values.items():
             if names is not None and not (
                 isinstance(names, list) and all(isinstance(name, str) for name in names)

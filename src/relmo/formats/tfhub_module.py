@@ -14,7 +14,8 @@ the graph kept from call to call (`Variable`, `Variable_1`, ...) is recognised a
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from relmo.formats._options import config_from_options, has_characters
 from relmo.formats._tensorflow import Bundle, read_parameters, variable_names
 from relmo.formats.checkpoint import Checkpoint, Shape
 
-__all__ = ["NAME", "read", "why_not"]
+__all__ = ["NAME", "find", "read"]
 
 NAME = "tfhub"
 GRAPHS = ("saved_model.pb", "tfhub_module.pb")
@@ -39,23 +40,25 @@ _MIXES = (
 )
 
 
-def why_not(path: Path) -> str | None:
-    """Why `path` is no TF-Hub module with an ELMo in it, or None where it is one."""
+def find(path: Path) -> Callable[[], Checkpoint]:
+    """Return the reader of the module in a folder.
+
+    Raises:
+        FormatError: it is not a TF-Hub module with an ELMo in it; the message says why.
+        InputError: a file cannot be opened.
+    """
     if not path.is_dir():
-        return "it is not a folder"
+        raise FormatError("it is not a folder")
     if not any((path / name).is_file() for name in GRAPHS):
-        return f"it has no {' or '.join(GRAPHS)}"
+        raise FormatError(f"it has no {' or '.join(GRAPHS)}")
     reason = lacks(path, INDEX)
     if reason is not None:
-        return reason
-    try:
-        names = Bundle(path / INDEX, INDEX).variables
-    except FormatError as error:
-        return str(error)
-    if not any(name.startswith(SCOPE) for name in names):
-        some = ", ".join(map(repr, sorted(names)[:3])) or "none"
-        return f"{INDEX}: no variable begins with '{SCOPE}'; it has {some}"
-    return None
+        raise FormatError(reason)
+    bundle = Bundle(path / INDEX, NAME)
+    if not any(name.startswith(SCOPE) for name in bundle.variables):
+        some = ", ".join(map(repr, sorted(bundle.variables)[:3])) or "none"
+        raise FormatError(f"{INDEX}: no variable begins with '{SCOPE}'; it has {some}")
+    return partial(_read, path, bundle)
 
 
 def read(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -69,13 +72,14 @@ def read(folder: str | os.PathLike[str]) -> Checkpoint:
     """
     folder = Path(folder)
     with readable(f"{NAME}: '{folder}'"):
-        bundle = Bundle(folder / INDEX, NAME)
-        if (folder / OPTIONS).exists():
-            config = _read_options(folder / OPTIONS)
-            asked_by = OPTIONS
-        else:
-            config = _inferred(bundle.shapes, bundle.where)
-            asked_by = "the other variables"
+        return _read(folder, Bundle(folder / INDEX, NAME))
+
+
+def _read(folder: Path, bundle: Bundle) -> Checkpoint:
+    if (folder / OPTIONS).exists():
+        config, asked_by = _read_options(folder / OPTIONS), OPTIONS
+    else:
+        config, asked_by = _inferred(bundle.shapes, bundle.where), "the other variables"
     mix_names: tuple[str, ...] = next((pair for pair in _MIXES if pair[0] in bundle.variables), ())
     others = {name for name in bundle.variables if name in mix_names or _STATE.fullmatch(name)}
     named = variable_names(SCOPE, _CELL)

@@ -127,7 +127,7 @@ class ElmoLayer(keras.layers.Layer):  # type: ignore[misc]
         # Where the tokens are once the padding among them is there again: both row after row.
         places = torch.zeros(mask.numel(), dtype=torch.int64, device=mask.device)
         places[batch.mask.flatten()] = mask.flatten().nonzero()[:, 0]
-        batch = replace(batch, places=places[batch.places], mask=mask)
+        batch = replace(batch, positions=places[batch.positions], mask=mask)
         learned = {"weights": self.mix_weights.value, "gamma": self.gamma.value}
         learned = {name: value.to(mask.device) for name, value in learned.items()}
         mixed = functional_call(ScalarMix(self.elmo.n_layers), learned, (batch.layers,))

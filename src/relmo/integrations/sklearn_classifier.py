@@ -17,7 +17,6 @@ from relmo.data.labelled import LabelledSentence, split
 from relmo.errors import InputError, MissingExtraError
 from relmo.integrations._models import shared
 from relmo.tasks.classifier import Classifier
-from relmo.tasks.classifier_run import ClassifierData, train_classifier
 from relmo.tasks.config import ClassifierConfig, ClassifierTraining
 from relmo.text.tokenizers import tokenised
 
@@ -95,24 +94,35 @@ class ElmoClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         width = len(str(len(self.classes_)))  # so that sorted names are sorted numbers
         examples = [
             LabelledSentence(
-                tokens=tuple(tokens), label=f"{numbers[i]:0{width}}", source="X", line=i + 1,
+                tokens=tuple(tokens),
+                label=f"{numbers[i]:0{width}}",
+                source="X",
+                line=i + 1,
                 second=None if seconds is None else tuple(seconds[i]),
             )
             for i, tokens in enumerate(firsts)
-        ]  # fmt: skip
+        ]
         shape = ClassifierConfig() if self.config is None else self.config
         shape = ClassifierConfig.from_dict({**shape.to_dict(), "pairs": seconds is not None})
         training = ClassifierTraining(
-            epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
             seed=self.seed,
-        )  # fmt: skip
+        )
         train, dev = self._parts(examples)
         elmo = shared(self.model, self.device) if shape.elmo else None
         with tempfile.TemporaryDirectory(prefix="relmo-") as folder:
             cache = Path(folder) / "layers"
-            data = ClassifierData(train=train, dev=dev, elmo=elmo, cache=cache)
-            train_classifier(data, Path(folder) / "run", shape, training)
-            self.classifier_ = Classifier.load(Path(folder) / "run", elmo=elmo, device=self.device)
+            self.classifier_ = Classifier.train(
+                train,
+                dev,
+                Path(folder) / "run",
+                elmo=elmo,
+                config=shape,
+                training=training,
+                cache=cache,
+            )
         return self
 
     def _parts(
@@ -164,8 +174,9 @@ def _texts(X: Any) -> tuple[list[list[str]], list[list[str]] | None]:  # noqa: N
         return list(tokenised(given)), None
     for number, (text, pair) in enumerate(zip(given, pairs, strict=True)):
         if not pair or len(text) != 2:
-            raise InputError(f"sample {number}: expected a pair of texts, as others are, got "
-                             f"{text!r:.60}")  # fmt: skip
+            raise InputError(
+                f"sample {number}: expected a pair of texts, as others are, got {text!r:.60}"
+            )
     first, second = zip(*given, strict=True)
     return list(tokenised(first)), list(tokenised(second))
 
@@ -178,6 +189,8 @@ def _pairs(table: Any) -> list[tuple[str, str]]:
     """
     rows = np.asarray(table, dtype=object)  # of a sparse one, a single object
     if rows.ndim != 2 or rows.shape[1] != 2:
-        raise InputError(f"X: expected a text a sample, or a table of two columns of texts, got a "
-                         f"{type(table).__name__} of shape {table.shape}")  # fmt: skip
+        raise InputError(
+            f"X: expected a text a sample, or a table of two columns of texts, got a "
+            f"{type(table).__name__} of shape {table.shape}"
+        )
     return [(first, second) for first, second in rows]

@@ -27,7 +27,7 @@ class BiLMState:
     backward: LSTMState
 
     def rows(self, index: Tensor) -> "BiLMState":
-        """The given rows in the given order, for a batch whose sentences are ordered otherwise."""
+        """Return the state of these rows in this order, for a batch in another order."""
         return BiLMState(self.forward.rows(index), self.backward.rows(index))
 
 
@@ -45,7 +45,7 @@ class BiLMOutput:
     state: BiLMState
 
     def layer(self, number: int) -> Tensor:
-        """Layer `number`, 0 the token layer; negative numbers count from the top.
+        """Return layer `number`, 0 the token layer; negative numbers count from the top.
 
         Raises:
             ShapeError: there is no such layer.
@@ -84,7 +84,7 @@ class BiLM(nn.Module):
     def forward(
         self, tokens: Tensor, packing: Packing, state: BiLMState | None = None
     ) -> BiLMOutput:
-        """Every layer's vectors for every token.
+        """Return every layer's vectors for every token.
 
         Args:
             tokens: token vectors (N, projection_dim) in flat order, as `token_encoder` gives them

@@ -34,7 +34,7 @@ class CRF(nn.Module):
         tags: Integer[Tensor, " N"],
         batch_sizes: Sequence[int],
     ) -> Float[Tensor, " rows"]:
-        """Logarithm of the share that the given path of each row has among all paths.
+        """Return the log-probability of each row's path among all its paths.
 
         Args:
             scores: of each tag by itself, (N, n_tags), packed.
@@ -44,24 +44,25 @@ class CRF(nn.Module):
         Returns:
             (rows,), at most 0.
         """
-        own = scores.gather(1, tags[:, None])[:, 0]  # (N,)
+        tag_scores = scores.gather(1, tags[:, None])[:, 0]  # (N,), without the steps between tags
         steps = torch.split(tags, list(batch_sizes))
         total = self.start[steps[0]]
         last = steps[0]
-        for before, now, score in zip(
-            (None, *steps), steps, torch.split(own, list(batch_sizes)), strict=False
+        for before, step, score in zip(
+            (None, *steps), steps, torch.split(tag_scores, list(batch_sizes)), strict=False
         ):
-            rows = len(now)
+            rows = len(step)
             if before is not None:
-                score = score + self.transitions[before[:rows], now]
+                score = score + self.transitions[before[:rows], step]
+            # Rows that have ended keep their total and their last tag.
             total = torch.cat([total[:rows] + score, total[rows:]])
-            last = torch.cat([now, last[rows:]])
-        return total + self.end[last] - self.log_normaliser(scores, batch_sizes)
+            last = torch.cat([step, last[rows:]])
+        return total + self.end[last] - self.log_normalizer(scores, batch_sizes)
 
-    def log_normaliser(
+    def log_normalizer(
         self, scores: Float[Tensor, "N tags"], batch_sizes: Sequence[int]
     ) -> Float[Tensor, " rows"]:
-        """Logarithm of the sum over all paths of the exponential of their score, (rows,).
+        """Return the log of the sum of exp(score) over all paths of each row, (rows,).
 
         Args: see `log_likelihood`.
         """
@@ -78,14 +79,14 @@ class CRF(nn.Module):
     def marginals(
         self, scores: Float[Tensor, "N tags"], batch_sizes: Sequence[int]
     ) -> Float[Tensor, "N tags"]:
-        """Probability of each tag at each position, over all paths, (N, n_tags), packed.
+        """Return the probability of each tag at each position, over all paths, (N, n_tags), packed.
 
-        They are the derivatives of the normaliser's logarithm, which saves a backward algorithm.
+        They are the derivatives of the normalizer's logarithm, which saves a backward algorithm.
         """
         with torch.inference_mode(False), torch.enable_grad():
-            given = scores.detach().clone().requires_grad_(True)
-            total = self.log_normaliser(given, batch_sizes).sum()
-            return torch.autograd.grad(total, given)[0]
+            leaf = scores.detach().clone().requires_grad_(True)
+            total = self.log_normalizer(leaf, batch_sizes).sum()
+            return torch.autograd.grad(total, leaf)[0]
 
     def best_paths(
         self,
@@ -93,7 +94,7 @@ class CRF(nn.Module):
         batch_sizes: Sequence[int],
         allowed: Bool[Tensor, "tags1 tags1"] | None = None,
     ) -> Integer[Tensor, " N"]:
-        """The path of the highest score of each row, (N,), packed; see `best_paths`."""
+        """Return the path of the highest score of each row, (N,), packed; see `best_paths`."""
         return best_paths(
             scores, batch_sizes, self.transitions, self.start, self.end, allowed=allowed
         )
@@ -109,7 +110,7 @@ def best_paths(
     *,
     allowed: Bool[Tensor, "tags1 tags1"] | None = None,
 ) -> Integer[Tensor, " N"]:
-    """The path of the highest score of each row (Viterbi).
+    """Return the path of the highest score of each row (Viterbi).
 
     Args:
         scores: of each tag by itself, (N, n_tags), packed.

@@ -111,7 +111,7 @@ def plain(
     weights: LSTMWeights,
     carry_mask: Float[Tensor, "N 1"] | None = None,
 ) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
-    """The definition, step by step; see `Kernel` for the arguments."""
+    """Compute the definition, step by step; see `Kernel` for the arguments."""
     outputs: list[Tensor] = []
     start = 0
     for rows in batch_sizes:
@@ -135,7 +135,7 @@ def plain(
 
 
 def padded_rows(rows: int) -> int:
-    """The next of a few dozen numbers of rows: multiples of 16, from 64 on of 32, from 256 of 64.
+    """Return the next round number of rows: a multiple of 16, from 64 on of 32, from 256 of 64.
 
     `inference` computes so many rows where fewer are alive; what the others hold is not used.
     """
@@ -158,7 +158,7 @@ class Product:
             self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.t().contiguous(), 256)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(rows, in) -> (rows, out)."""
+        """Multiply rows (rows, in) to (rows, out)."""
         if self.packed is not None and x.shape[0] == padded_rows(x.shape[0]):
             return _onednn_linear(x, self.packed, self.bias)
         if self.bias is None:
@@ -167,7 +167,7 @@ class Product:
 
 
 def _onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x @ weight.t() + bias`` by oneDNN: the operator that torch's own compiler emits."""
+    """Return ``x @ weight.t() + bias`` by oneDNN: the operator that torch's compiler emits."""
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return y
 
@@ -179,7 +179,7 @@ def _has_onednn() -> bool:
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b`` once, (n, k) by (k, m), by the faster library for the device, dtype and sizes."""
+    """Return ``a @ b``, (n, k) by (k, m), by the faster library for the device, dtype and sizes."""
     is_exact = a.device.type == "cpu" and a.dtype == torch.float32
     if is_exact and all(size == padded_rows(size) for size in a.shape) and _has_onednn():
         return _onednn_linear(a, b.t(), None)
@@ -187,14 +187,14 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def doubled_candidate(tensor: Tensor) -> Tensor:
-    """The last quarter of the gates doubled, so that tanh becomes a sigmoid: a copy."""
+    """Return a copy with the last quarter of the gates doubled, so that tanh becomes a sigmoid."""
     result = tensor.clone()
     result[..., 3 * (tensor.shape[-1] // 4) :] *= 2
     return result
 
 
 def gate_bias(bias: Tensor) -> Tensor:
-    """The bias (4 * dim,) with the forget gate's constant added and the candidate doubled."""
+    """Return the bias (4 * dim,), the forget gate's constant added and the candidate doubled."""
     result = doubled_candidate(bias)
     dim = bias.shape[0] // 4
     result[dim : 2 * dim] += FORGET_BIAS
@@ -245,13 +245,15 @@ def _inference(
     """Compute what `inference` returns, step by step and in place."""
     n, n_rows = x.shape[0], h.shape[0]
     outputs = x.new_empty(n, weights.output_dim)
+    # Rows are padded once here, so that each step can multiply a round number of them in place.
     room = padded_rows(n_rows) - n_rows
     h_last = F.pad(h, (0, 0, 0, room))
-    cell = F.pad(2 * c, (0, 0, 0, room))  # kept doubled: sigmoid(2c) is then one call
+    cell = F.pad(2 * c, (0, 0, 0, room))  # doubled throughout: sigmoid(2c) is then one call
     x = F.pad(x, (0, 0, 0, padded_rows(n) - n))
     limit = max(1, min(_CHUNK_ROWS, _CHUNK_NUMBERS // (4 * weights.dim)))
     step = start = 0
     while step < len(batch_sizes):
+        # Inputs do not wait for each other: those of many steps are multiplied at once.
         last, rows = step, 0
         while last < len(batch_sizes) and (rows == 0 or rows + batch_sizes[last] <= limit):
             rows += batch_sizes[last]
@@ -272,7 +274,7 @@ def _inference(
 
 
 def _inference_step(gates: Tensor, h: Tensor, cell: Tensor, weights: PackedLSTM) -> Tensor:
-    """One step of the rows alive, in place.
+    """Compute one step of the rows alive, in place.
 
     Args:
         gates: products of their inputs (alive, 4 * dim), overwritten.
@@ -287,10 +289,10 @@ def _inference_step(gates: Tensor, h: Tensor, cell: Tensor, weights: PackedLSTM)
     computed = _computed_rows(alive)
     gates.add_(weights.recurrent(h[:computed])[:alive]).sigmoid_()
     i, f, o, j = gates.chunk(4, dim=1)
-    now = cell[:alive]
-    now.mul_(f).addcmul_(i, j.sub_(0.5), value=4)  # f * 2c + i * 2 (2 sigmoid(2j) - 1)
+    c = cell[:alive]  # doubled, so the clip is too
+    c.mul_(f).addcmul_(i, j.sub_(0.5), value=4)  # f * 2c + i * 2 (2 sigmoid(2j) - 1)
     if weights.cell_clip is not None:
-        now.clamp_(-2 * weights.cell_clip, 2 * weights.cell_clip)
+        c.clamp_(-2 * weights.cell_clip, 2 * weights.cell_clip)
     y = torch.sigmoid(cell[:computed]).sub_(0.5)
     y[:alive].mul_(o)
     if weights.projection is None:
@@ -302,5 +304,5 @@ def _inference_step(gates: Tensor, h: Tensor, cell: Tensor, weights: PackedLSTM)
 
 
 def _computed_rows(alive: int) -> int:
-    """Rows of a product: a few alone wait for memory and are better off with torch's own."""
+    """Return the rows to multiply: a few alone wait for memory and are better off unpadded."""
     return alive if alive < _FEW_ROWS else padded_rows(alive)

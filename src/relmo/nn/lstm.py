@@ -22,27 +22,27 @@ __all__ = ["LSTMLayer", "LSTMStack", "LSTMState", "PackedDropout"]
 
 
 class PackedDropout(nn.Module):
-    """Zeroes a share of the numbers in training mode, the others scaled up.
+    """Dropout of packed numbers in training mode, the others scaled up.
 
     Args:
-        share: of them, in [0, 1).
-        variational: one mask a row, the same at each of its steps; else each step has its own.
+        rate: probability that a number is zeroed, in [0, 1).
+        variational: one mask per row, the same at each of its steps; else each step has its own.
     """
 
-    def __init__(self, share: float, *, variational: bool = False) -> None:
+    def __init__(self, rate: float, *, variational: bool = False) -> None:
         super().__init__()
-        self.share, self.variational = share, variational
+        self.rate, self.variational = rate, variational
 
     def forward(self, x: Tensor, batch_sizes: Sequence[int]) -> Tensor:
-        """(N, dim), packed time-major, to the same.
+        """Return numbers (N, dim), packed time-major, some of them zeroed.
 
         Args:
-            x: numbers.
+            x: (N, dim).
             batch_sizes: rows alive at each step, non-increasing, N together.
         """
-        if not (self.variational and self.training and self.share and len(x)):
-            return F.dropout(x, self.share, self.training)
-        mask = F.dropout(x.new_ones(batch_sizes[0], x.shape[1]), self.share)  # (rows, dim)
+        if not (self.variational and self.training and self.rate and len(x)):
+            return F.dropout(x, self.rate, self.training)
+        mask = F.dropout(x.new_ones(batch_sizes[0], x.shape[1]), self.rate)  # (rows, dim)
         return x * torch.cat([mask[:rows] for rows in batch_sizes])
 
 
@@ -59,11 +59,11 @@ class LSTMState:
     c: Tensor
 
     def detach(self) -> "LSTMState":
-        """The same numbers, cut off from the graph that made them."""
+        """Return the same numbers, cut off from the graph that made them."""
         return LSTMState(self.h.detach(), self.c.detach())
 
     def rows(self, index: Tensor) -> "LSTMState":
-        """The given rows in the given order, for a batch whose sentences are ordered otherwise."""
+        """Return the state of these rows in this order, for a batch in another order."""
         return LSTMState(self.h[:, index], self.c[:, index])
 
 
@@ -104,7 +104,7 @@ class LSTMLayer(nn.Module):
 
     @classmethod
     def of(cls, config: BiLMConfig) -> Self:
-        """A layer of such a biLM."""
+        """Build a layer of such a biLM."""
         return cls(
             config.projection_dim,
             config.lstm_dim,
@@ -114,7 +114,7 @@ class LSTMLayer(nn.Module):
         )
 
     def weights(self) -> kernels.LSTMWeights:
-        """The parameters as the kernels take them."""
+        """Return the parameters as the kernels take them."""
         return kernels.LSTMWeights(
             self.input_weight,
             self.recurrent_weight,
@@ -166,7 +166,7 @@ class LSTMStack(nn.Module):
         state: LSTMState | None = None,
         carry_mask: Tensor | None = None,
     ) -> tuple[list[Tensor], LSTMState]:
-        """Every layer's outputs.
+        """Return every layer's outputs.
 
         Args:
             x: token vectors (N, projection_dim), packed time-major in this direction's order.
@@ -175,7 +175,7 @@ class LSTMStack(nn.Module):
             carry_mask: (N, 1), 0 where a row starts anew from a zero state, else 1; None: nowhere.
 
         Returns:
-            One (N, projection_dim) tensor a layer, and the state after each row's last step.
+            One (N, projection_dim) tensor per layer, and the state after each row's last step.
 
         Raises:
             ShapeError: x or the state does not fit batch_sizes and the model.
@@ -200,7 +200,7 @@ class LSTMStack(nn.Module):
         return outputs, LSTMState(torch.stack(h_last), torch.stack(c_last))
 
     def zero_state(self, rows: int, like: Tensor) -> LSTMState:
-        """The state before anything was read, on the device and in the dtype of `like`."""
+        """Return the state before anything was read, with the device and dtype of `like`."""
         n = self.config.n_layers
         return LSTMState(
             like.new_zeros(n, rows, self.config.projection_dim),
@@ -212,8 +212,9 @@ class LSTMStack(nn.Module):
     ) -> None:
         expected = (sum(batch_sizes), self.config.projection_dim)
         if tuple(x.shape) != expected:
-            raise ShapeError(f"LSTM input: expected (N, projection_dim) = {expected}, "
-                             f"got {tuple(x.shape)}")  # fmt: skip
+            raise ShapeError(
+                f"LSTM input: expected (N, projection_dim) = {expected}, got {tuple(x.shape)}"
+            )
         if state is None:
             return
         n = self.config.n_layers

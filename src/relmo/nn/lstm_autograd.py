@@ -33,7 +33,7 @@ def training(
     weights: LSTMWeights,
     carry_mask: Float[Tensor, "N 1"] | None = None,
 ) -> tuple[Float[Tensor, "N n_out"], Float[Tensor, "rows n_out"], Float[Tensor, "rows dim"]]:
-    """The numbers of `kernels.plain` with gradients; see there for the arguments.
+    """Compute what `kernels.plain` does, with gradients; see there for the arguments.
 
     Under autocast the matrix products, and only they, run in the autocast dtype. The gradient
     cannot itself be differentiated (use `plain` for that).
@@ -41,15 +41,18 @@ def training(
     dtype = x.dtype
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
+    options = _Options(
+        tuple(batch_sizes), weights.cell_clip, weights.projection_clip, dtype, carry_mask
+    )
+    w = weights
     result: tuple[Tensor, Tensor, Tensor] = _Training.apply(  # type: ignore[no-untyped-call]
-        x, h, c, weights.input, weights.recurrent, weights.bias, weights.projection,
-        _Options(tuple(batch_sizes), weights.cell_clip, weights.projection_clip, dtype, carry_mask),
-    )  # fmt: skip
+        x, h, c, w.input, w.recurrent, w.bias, w.projection, options
+    )
     return result
 
 
 class _Options:
-    """What the passes need besides what is learned; `dtype` is that of the matrix products."""
+    """What the passes need besides what is trained; `dtype` is that of the matrix products."""
 
     def __init__(
         self,
@@ -80,9 +83,16 @@ class _Buffers:
 class _Training(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0913 - autograd wants each tensor as an argument
-        ctx: Any, x: Tensor, h: Tensor, c: Tensor, w_in: Tensor, w_rec: Tensor, bias: Tensor,
-        w_proj: Tensor | None, options: _Options,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        ctx: Any,
+        x: Tensor,
+        h: Tensor,
+        c: Tensor,
+        w_in: Tensor,
+        w_rec: Tensor,
+        bias: Tensor,
+        w_proj: Tensor | None,
+        options: _Options,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         dim, n_out, n_in = bias.shape[0] // 4, w_rec.shape[0], x.shape[1]
         exact = options.dtype == x.dtype
         folded_bias = gate_bias(bias)
@@ -94,21 +104,21 @@ class _Training(torch.autograd.Function):
         h_last, c_last = h.clone(), c.clone()
         start = 0
         for rows in options.sizes:
-            now = slice(start, start + rows)
+            step = slice(start, start + rows)
             h, c = h[:rows], c[:rows]
             if options.carry_mask is not None:
-                h, c = h * options.carry_mask[now], c * options.carry_mask[now]
-            buffers.xh[now, n_in:] = h
-            z, gates = gate_product(buffers.xh[now]), buffers.gates[now]
+                h, c = h * options.carry_mask[step], c * options.carry_mask[step]
+            buffers.xh[step, n_in:] = h
+            z, gates = gate_product(buffers.xh[step]), buffers.gates[step]
             if exact:
                 torch.sigmoid(z, out=gates)
             else:
                 gates.copy_(z).add_(folded_bias).sigmoid_()
-            y = _cell(gates, c, buffers, now, options.cell_clip)
-            h = buffers.outputs[now].copy_(y if project is None else project(y))
+            y = _cell(gates, c, buffers, step, options.cell_clip)
+            h = buffers.outputs[step].copy_(y if project is None else project(y))
             if project is not None and options.projection_clip is not None:
                 h.clamp_(-options.projection_clip, options.projection_clip)
-            c = buffers.cells[now]
+            c = buffers.cells[step]
             h_last[:rows], c_last[:rows] = h, c
             start += rows
         ctx.save_for_backward(c_first, w_in, w_rec, w_proj)
@@ -130,33 +140,34 @@ class _Training(torch.autograd.Function):
         scratch = buffers.gates.new_empty(options.sizes[0], buffers.gates.shape[1])
         d_h, d_c, d_bias = d_h.clone(), d_c.clone(), d_c.new_zeros(buffers.gates.shape[1])
         stop = buffers.gates.shape[0]
-        for step in range(len(options.sizes) - 1, -1, -1):
-            rows = options.sizes[step]
-            now = slice(stop - rows, stop)
+        for number in range(len(options.sizes) - 1, -1, -1):
+            rows = options.sizes[number]
+            step = slice(stop - rows, stop)
             stop -= rows
-            before = slice(stop - options.sizes[step - 1], stop - options.sizes[step - 1] + rows)
-            c_before = buffers.cells[before] if step else c_first[:rows]
+            rows_before = options.sizes[number - 1]
+            before = slice(stop - rows_before, stop - rows_before + rows)
+            c_before = buffers.cells[before] if number else c_first[:rows]
             if options.carry_mask is not None:
-                c_before = c_before * options.carry_mask[now]
-            d_output = d_outputs[now] + d_h[:rows]
+                c_before = c_before * options.carry_mask[step]
+            d_output = d_outputs[step] + d_h[:rows]
             if w_proj is not None and options.projection_clip is not None:
                 clip = options.projection_clip
-                d_output = _aten.hardtanh_backward(d_output, buffers.outputs[now], -clip, clip)
+                d_output = _aten.hardtanh_backward(d_output, buffers.outputs[step], -clip, clip)
             d_mixed = d_output
             if project_t is not None:
-                d_y[now] = d_output
-                d_mixed = project_t(d_y[now]).to(d_c.dtype)
-            gate_gradient = d_z[now] if dtype == d_c.dtype else scratch[:rows]
+                d_y[step] = d_output
+                d_mixed = project_t(d_y[step]).to(d_c.dtype)
+            gate_gradient = d_z[step] if dtype == d_c.dtype else scratch[:rows]
             _cell_gradient(
-                d_mixed, d_c[:rows], c_before, buffers, now, options.cell_clip, gate_gradient
+                d_mixed, d_c[:rows], c_before, buffers, step, options.cell_clip, gate_gradient
             )
             if dtype != d_c.dtype:
-                d_z[now] = gate_gradient
+                d_z[step] = gate_gradient
             d_bias += gate_gradient.sum(0)
-            d_h[:rows] = recurrent_t(d_z[now])
+            d_h[:rows] = recurrent_t(d_z[step])
             if options.carry_mask is not None:
-                d_h[:rows] *= options.carry_mask[now]
-                d_c[:rows] *= options.carry_mask[now]
+                d_h[:rows] *= options.carry_mask[step]
+                d_c[:rows] *= options.carry_mask[step]
         d_matrix = product(buffers.xh.t(), d_z).to(w_in.dtype)
         d_x = product(d_z, w_in.t().to(dtype)).to(w_in.dtype)
         d_proj = None if w_proj is None else product(buffers.mixed.t(), d_y).to(w_in.dtype)
@@ -164,50 +175,55 @@ class _Training(torch.autograd.Function):
 
 
 def _cell(
-    gates: Tensor, c: Tensor, buffers: _Buffers, now: slice, cell_clip: float | None
+    gates: Tensor, c: Tensor, buffers: _Buffers, step: slice, cell_clip: float | None
 ) -> Tensor:
-    """Cell state and unprojected output of one step, into the buffers.
+    """Compute cell state and unprojected output of one step, into the buffers.
 
     Args:
         gates: sigmoids (rows, 4 * dim), the candidate's of the doubled input; made tanh in place.
         c: last cell states (rows, dim).
         buffers: cells, tanh_cells and mixed are written.
-        now: the step's rows in the buffers.
+        step: the step's rows in the buffers.
         cell_clip: bound of the cell state, or None.
     """
     i, f, o, j = gates.chunk(4, dim=1)
     j.mul_(2).sub_(1)
-    cell = torch.mul(c, f, out=buffers.cells[now]).addcmul_(i, j)
+    cell = torch.mul(c, f, out=buffers.cells[step]).addcmul_(i, j)
     if cell_clip is not None:
         cell.clamp_(-cell_clip, cell_clip)
-    tanh = torch.mul(cell, 2, out=buffers.tanh_cells[now]).sigmoid_().mul_(2).sub_(1)
+    tanh = torch.mul(cell, 2, out=buffers.tanh_cells[step]).sigmoid_().mul_(2).sub_(1)
     if buffers.mixed.dtype == tanh.dtype:
-        return torch.mul(o, tanh, out=buffers.mixed[now])
-    return buffers.mixed[now].copy_(o * tanh)
+        return torch.mul(o, tanh, out=buffers.mixed[step])
+    return buffers.mixed[step].copy_(o * tanh)
 
 
 def _cell_gradient(
-    d_mixed: Tensor, d_c: Tensor, c_before: Tensor, buffers: _Buffers, now: slice,
-    cell_clip: float | None, out: Tensor,
-) -> None:  # fmt: skip
-    """Gradient of one step's gates, before their nonlinearity, into `out` (rows, 4 * dim).
+    d_mixed: Tensor,
+    d_c: Tensor,
+    c_before: Tensor,
+    buffers: _Buffers,
+    step: slice,
+    cell_clip: float | None,
+    out: Tensor,
+) -> None:
+    """Compute the gradient of one step's gates, before their nonlinearity, into `out`.
 
     Args:
         d_mixed: gradient of sigmoid(o) * tanh(c), (rows, dim).
         d_c: gradient of the cell state from the step after; becomes that for the step before.
         c_before: cell states of the step before, (rows, dim).
         buffers: of the forward pass.
-        now: the step's rows in the buffers.
+        step: the step's rows in the buffers.
         cell_clip: bound of the cell state, or None.
-        out: where the gradient goes.
+        out: where the gradient goes, (rows, 4 * dim).
     """
-    gates, tanh = buffers.gates[now], buffers.tanh_cells[now]
+    gates, tanh = buffers.gates[step], buffers.tanh_cells[step]
     i, f, o, j = gates.chunk(4, dim=1)
     d_i, d_f, d_o, d_j = out.chunk(4, dim=1)
     torch.mul(d_mixed, tanh, out=d_o)
     d_c.add_(_aten.tanh_backward(d_mixed * o, tanh))
     if cell_clip is not None:
-        d_c.copy_(_aten.hardtanh_backward(d_c, buffers.cells[now], -cell_clip, cell_clip))
+        d_c.copy_(_aten.hardtanh_backward(d_c, buffers.cells[step], -cell_clip, cell_clip))
     torch.mul(d_c, j, out=d_i)
     torch.mul(d_c, c_before, out=d_f)
     torch.mul(d_c, i, out=d_j)

@@ -9,7 +9,7 @@ from relmo.errors import ShapeError
 
 __all__ = ["ScalarMix"]
 
-_EPSILON = 1e-12  # as in the original's layer normalisation
+_EPSILON = 1e-12  # as in the original's layer normalization
 
 
 class ScalarMix(nn.Module):
@@ -17,7 +17,7 @@ class ScalarMix(nn.Module):
 
     Args:
         n_layers: layers that are mixed, the token layer counted.
-        layer_norm: bring each layer to mean 0 and variance 1 over all numbers given, before mixing.
+        layer_norm: bring each layer to mean 0 and variance 1 over all its numbers, before mixing.
     """
 
     def __init__(self, n_layers: int, *, layer_norm: bool = False) -> None:
@@ -34,18 +34,18 @@ class ScalarMix(nn.Module):
         """
         if len(layers) != len(self.weights):
             raise ShapeError(f"ScalarMix: expected {len(self.weights)} layers, got {len(layers)}")
-        shares = torch.softmax(self.weights, dim=0)
+        weights = torch.softmax(self.weights, dim=0)  # s_k of equation 1
         if self.layer_norm:
-            layers = [_normalised(layer) for layer in layers]
-        mixed = torch.stack([share * layer for share, layer in zip(shares, layers, strict=True)])
+            layers = [_normalized(layer) for layer in layers]
+        mixed = torch.stack([weight * layer for weight, layer in zip(weights, layers, strict=True)])
         return self.gamma * mixed.sum(dim=0)
 
     def penalty(self) -> Tensor:
-        """The sum of squared weights; times lambda it draws the mix to the mean (section 3.2)."""
+        """Return the sum of squared weights: times lambda the penalty of section 3.2."""
         return self.weights.square().sum()
 
 
-def _normalised(layer: Tensor) -> Tensor:
+def _normalized(layer: Tensor) -> Tensor:
     if layer.numel() == 0:
         return layer
     variance, mean = torch.var_mean(layer, correction=0)

@@ -7,8 +7,8 @@ corrected by the log of its expected count, as the published models were trained
 The adaptive softmax (Grave et al. 2017): frequent words in the head, rare ones in narrow tails.
 
 The head predicts a frequent word, or one of the tails as a whole; a tail predicts a word among its
-own, from an input projected down to a share of the width. It is exact, and a row is compared with
-all words of one tail at most: the sum of all probabilities is 1, without a sample.
+own, from an input projected down to a fraction of the width. It is exact, and a row is compared
+with all words of one tail at most: the sum of all probabilities is 1, without a sample.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ class Candidates:
     Args:
         ids: distinct word ids (n_candidates,), int64.
         tries: draws it took to find them.
-        n_words: size of the vocabulary, sorted by falling frequency.
+        n_words: size of the vocabulary, sorted by decreasing frequency.
     """
 
     ids: Tensor
@@ -59,10 +59,11 @@ class Candidates:
     n_words: int
 
     def log_expected_count(self, ids: Tensor) -> Tensor:
-        """Log of how often each id is expected among the candidates, in (0, 1]: float32."""
+        """Return the log of how often each id is expected among the candidates, (0, 1]: float32."""
         rank = ids.double()
-        share = torch.log1p(1 / (rank + 1)) / np.log(self.n_words + 1)
-        return torch.log(-torch.expm1(self.tries * torch.log1p(-share))).float()
+        # Of one draw; then of at least one hit among all tries, 1 - (1 - p)^tries.
+        probability = torch.log1p(1 / (rank + 1)) / np.log(self.n_words + 1)
+        return torch.log(-torch.expm1(self.tries * torch.log1p(-probability))).float()
 
 
 def log_uniform_candidates(
@@ -85,15 +86,16 @@ def log_uniform_candidates(
         draws = np.concatenate([draws, np.minimum(new, n_words - 1)])
         _, first = np.unique(draws, return_index=True)
         if len(first) >= n_candidates:
-            kept = np.sort(first)[:n_candidates]
-            return Candidates(torch.from_numpy(draws[kept]), int(kept[-1]) + 1, n_words)
+            # In the order they were drawn: the last one tells how many tries it took.
+            drawn = np.sort(first)[:n_candidates]
+            return Candidates(torch.from_numpy(draws[drawn]), int(drawn[-1]) + 1, n_words)
 
 
 class Softmax(nn.Module):
     """The output layer, shared by both directions: weight (n_words, dim), bias (n_words, 1).
 
     Args:
-        n_words: size of the vocabulary, sorted by falling frequency for the sampled loss.
+        n_words: size of the vocabulary, sorted by decreasing frequency for the sampled loss.
         dim: width of its inputs.
     """
 
@@ -109,7 +111,7 @@ class Softmax(nn.Module):
         targets: Integer[Tensor, " N"],
         candidates: Candidates,
     ) -> Float[Tensor, ""]:
-        """Mean negative log-likelihood among the target and the candidates, in nats.
+        """Return the mean negative log-likelihood among target and candidates, in nats.
 
         A candidate that is the row's target is not counted against it. The gradients of weight
         and bias are sparse.
@@ -120,20 +122,21 @@ class Softmax(nn.Module):
             candidates: shared by all rows.
         """
         drawn = candidates.ids.to(x.device)
-        ids, places = torch.unique(torch.cat([drawn, targets]), return_inverse=True)
+        # Each word once, as a target may be a candidate too: one row of the sparse gradient.
+        ids, positions = torch.unique(torch.cat([drawn, targets]), return_inverse=True)
         n_drawn = len(drawn)
         shift = -candidates.log_expected_count(ids)
         bias = F.embedding(ids, self.bias, sparse=True)[:, 0] + shift  # (distinct words,)
         weight = F.embedding(ids, self.weight, sparse=True)  # (distinct words, dim)
         loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
-            x, weight, bias, places[n_drawn:], places[:n_drawn]
+            x, weight, bias, positions[n_drawn:], positions[:n_drawn]
         )
         return loss
 
     def full_loss(
         self, x: Float[Tensor, "N dim"], targets: Integer[Tensor, " N"]
     ) -> Float[Tensor, ""]:
-        """Mean negative log-likelihood over the whole vocabulary, in nats; see `sampled_loss`."""
+        """Return the mean negative log-likelihood over all words, in nats; see `sampled_loss`."""
         loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
             x, self.weight, self.bias[:, 0], targets, None
         )
@@ -142,7 +145,7 @@ class Softmax(nn.Module):
     def negative_log_likelihood(
         self, x: Float[Tensor, "N dim"], targets: Integer[Tensor, " N"]
     ) -> Float[Tensor, " N"]:
-        """Of each target over the whole vocabulary, in nats, without a graph: (N,)."""
+        """Return that of each target over all words, in nats, without a graph: (N,)."""
         with torch.no_grad():
             bias = self.bias[:, 0].contiguous()
             truth = (x * self.weight[targets]).sum(1) + bias[targets]
@@ -151,7 +154,7 @@ class Softmax(nn.Module):
 
 
 def stored(softmax: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a softmax, plain or adaptive, as files hold them: a bias is no column."""
+    """Return the tensors of a softmax, plain or adaptive, as files hold them: biases (n_words,)."""
     return {
         name: tensor[:, 0] if name.endswith("bias") else tensor
         for name, tensor in softmax.state_dict().items()
@@ -203,7 +206,7 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, drawn: Tensor | None
     ) -> Tensor:
-        """`targets` (N,) and `drawn` (classes,) are rows of weight; None: every row is a class."""
+        """Take `targets` (N,) and `drawn` (classes,) as rows of weight; None: all are classes."""
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             n = len(x)
@@ -219,13 +222,15 @@ class _CrossEntropy(torch.autograd.Function):
             loss = x.new_zeros((), dtype=torch.float64)
             rows = max(16, _CHUNK_NUMBERS // len(classes))
             for start in range(0, n, rows):
-                now = slice(start, start + rows)
-                shares, log_total = _shares(multiply(x[now]), column[now], true_logit[now])
-                loss += (log_total - true_logit[now]).sum(dtype=torch.float64)
-                d_x[now] = product(shares, classes)
-                d_classes += product(shares.t(), x[now])
-                d_class_bias += shares.sum(0)
-                d_true[now] = torch.exp(true_logit[now] - log_total) - 1
+                chunk = slice(start, start + rows)
+                probabilities, log_total = _probabilities(
+                    multiply(x[chunk]), column[chunk], true_logit[chunk]
+                )
+                loss += (log_total - true_logit[chunk]).sum(dtype=torch.float64)
+                d_x[chunk] = product(probabilities, classes)
+                d_classes += product(probabilities.t(), x[chunk])
+                d_class_bias += probabilities.sum(0)
+                d_true[chunk] = torch.exp(true_logit[chunk] - log_total) - 1
             d_x.addcmul_(d_true[:, None], true_weight)
             d_weight, d_bias = d_classes, d_class_bias
             if drawn is not None:
@@ -245,7 +250,7 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _columns(targets: Tensor, drawn: Tensor | None, n_rows: int) -> Tensor:
-    """Each target's column among the classes, or the number of classes where it is not one."""
+    """Return each target's column among the classes, or their number where it is not one."""
     if drawn is None:
         return targets
     column = torch.full((n_rows,), len(drawn), dtype=torch.int64, device=targets.device)
@@ -253,12 +258,12 @@ def _columns(targets: Tensor, drawn: Tensor | None, n_rows: int) -> Tensor:
     return column[targets]
 
 
-def _shares(logits: Tensor, column: Tensor, true_logit: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities of the classes other than the target, in place, and the log of the total.
+def _probabilities(logits: Tensor, column: Tensor, true_logit: Tensor) -> tuple[Tensor, Tensor]:
+    """Return probabilities of the classes other than the target, in place, and the log total.
 
     Args:
         logits: (rows, classes), overwritten.
-        column: the target's class of each row (rows,), or `classes` where it is none.
+        column: the target's class of each row (rows,), or `classes` where it is not one.
         true_logit: the target's logit (rows,).
     """
     hit = (column < logits.shape[1]).nonzero()[:, 0]
@@ -274,13 +279,13 @@ _CUTOFFS = (2000, 20_000)
 
 
 def default_cutoffs(n_words: int) -> tuple[int, ...]:
-    """2,000 and 20,000, those below half of the vocabulary; a fifth of one too small for either."""
-    found = tuple(cutoff for cutoff in _CUTOFFS if 2 * cutoff < n_words)
-    return found or (max(1, n_words // 5),)
+    """Return 2,000 and 20,000, if below half of the words; a fifth of them if neither is."""
+    cutoffs = tuple(cutoff for cutoff in _CUTOFFS if 2 * cutoff < n_words)
+    return cutoffs or (max(1, n_words // 5),)
 
 
 def cutoffs_of(softmax: Mapping[str, Tensor]) -> tuple[int, ...] | None:
-    """The cutoffs of an adaptive softmax as files hold it; None: it is a plain one."""
+    """Return the cutoffs of an adaptive softmax as files hold it; None: it is a plain one."""
     if "head.bias" not in softmax:
         return None
     tails = [len(softmax[f"tails.{k}.bias"]) for k in range((len(softmax) - 2) // 3)]
@@ -291,7 +296,7 @@ class AdaptiveSoftmax(nn.Module):
     """The output layer, shared by both directions, with the methods of `Softmax` but the sampled.
 
     Args:
-        n_words: size of the vocabulary, sorted by falling frequency.
+        n_words: size of the vocabulary, sorted by decreasing frequency.
         dim: width of its inputs.
         cutoffs: ids with which the tails begin, rising; below the first is the head.
 
@@ -316,7 +321,7 @@ class AdaptiveSoftmax(nn.Module):
     def full_loss(
         self, x: Float[Tensor, "N dim"], targets: Integer[Tensor, " N"]
     ) -> Float[Tensor, ""]:
-        """Mean negative log-likelihood over the whole vocabulary, in nats; see `Softmax`.
+        """Return the mean negative log-likelihood over all words, in nats; see `Softmax`.
 
         A tail without a target in the batch has a gradient too, of zeros.
         """
@@ -324,33 +329,33 @@ class AdaptiveSoftmax(nn.Module):
             x = x.float()
             tails = self._tails(targets)
             loss = self.head.full_loss(x, self._in_head(targets, tails))
-            for tail, rows, own in self._by_tail(targets, tails):
-                loss = loss + len(rows) / len(x) * tail.full_loss(x[rows] @ tail.projection, own)
+            for tail, rows, word in self._by_tail(targets, tails):
+                loss = loss + len(rows) / len(x) * tail.full_loss(x[rows] @ tail.projection, word)
         return loss
 
     @torch.no_grad()
     def negative_log_likelihood(
         self, x: Float[Tensor, "N dim"], targets: Integer[Tensor, " N"]
     ) -> Float[Tensor, " N"]:
-        """Of each target over the whole vocabulary, in nats, without a graph: (N,)."""
+        """Return that of each target over all words, in nats, without a graph: (N,)."""
         tails = self._tails(targets)
-        found = self.head.negative_log_likelihood(x, self._in_head(targets, tails))
-        for tail, rows, own in self._by_tail(targets, tails):
-            found[rows] += tail.negative_log_likelihood(x[rows] @ tail.projection, own)
-        return found
+        losses = self.head.negative_log_likelihood(x, self._in_head(targets, tails))
+        for tail, rows, word in self._by_tail(targets, tails):
+            losses[rows] += tail.negative_log_likelihood(x[rows] @ tail.projection, word)
+        return losses
 
     def _tails(self, targets: Tensor) -> Tensor:
-        """The number of each target's tail, -1 where it is in the head."""
+        """Return the number of each target's tail, -1 where it is in the head."""
         return torch.stack([targets >= cutoff for cutoff in self.cutoffs]).sum(0) - 1
 
     def _by_tail(self, targets: Tensor, tails: Tensor) -> Iterator[tuple["_Tail", Tensor, Tensor]]:
-        """Each tail, the rows whose target is in it, and what it has to predict there."""
+        """Yield each tail, the rows whose target is in it, and what it has to predict there."""
         for number, tail in enumerate(self.tails):
             rows = (tails == number).nonzero()[:, 0]
             yield cast("_Tail", tail), rows, targets[rows] - self.cutoffs[number]
 
     def _in_head(self, targets: Tensor, tails: Tensor) -> Tensor:
-        """What the head has to predict: the word, or behind all words its tail."""
+        """Return what the head has to predict: the word, or behind all words its tail."""
         return torch.where(tails < 0, targets, self.cutoffs[0] + tails)
 
 

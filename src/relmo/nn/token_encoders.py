@@ -18,7 +18,7 @@ __all__ = ["N_CHARACTERS", "PAD", "CharCNN", "LexiconEncoder", "WordEmbedding", 
 N_CHARACTERS = 261
 """256 byte values, then begin and end of sentence, begin and end of word, padding in a word."""
 PAD = 260
-"""The id that fills a word's row behind its end-of-word mark."""
+"""The id that fills a word's row behind its end-of-word id."""
 
 # Rows encoded together are chosen so that the widest convolution output stays about this large:
 # small enough to stay in cache and below the size at which malloc maps fresh pages every time.
@@ -40,7 +40,7 @@ class Convolution(nn.Module):
     def forward(
         self, vectors: Float[Tensor, "tokens time embedding_dim"]
     ) -> Float[Tensor, "tokens number"]:
-        """The largest response over the positions of each token.
+        """Return the largest response over the positions of each token.
 
         Args:
             vectors: character vectors (tokens, time, embedding_dim), time >= width.
@@ -75,7 +75,7 @@ class Highway(nn.Module):
         nn.init.normal_(self.gate_weight, std=dim**-0.5)
 
     def forward(self, x: Float[Tensor, "tokens dim"]) -> Float[Tensor, "tokens dim"]:
-        """(tokens, dim) -> (tokens, dim)."""
+        """Transform and carry on vectors (tokens, dim)."""
         carry = torch.sigmoid(-torch.addmm(self.gate_bias, x, self.gate_weight))  # 1 - g
         transformed = torch.relu(torch.addmm(self.transform_bias, x, self.transform_weight))
         # From 1 - g, as AllenNLP computes it: half as far from its vectors as from g.
@@ -92,7 +92,7 @@ class Projection(nn.Module):
         nn.init.normal_(self.weight, std=n_in**-0.5)
 
     def forward(self, x: Float[Tensor, "tokens n_in"]) -> Float[Tensor, "tokens n_out"]:
-        """(tokens, in) -> (tokens, out)."""
+        """Project vectors (tokens, in) to (tokens, out)."""
         return torch.addmm(self.bias, x, self.weight)
 
 
@@ -118,20 +118,21 @@ class CharLayers(nn.Module):
     def features(
         self, characters: Integer[Tensor, "tokens characters"], lengths: Integer[Tensor, " tokens"]
     ) -> tuple[Float[Tensor, "tokens n_filters"], Integer[Tensor, " tokens"]]:
-        """What the convolutions and the highway layers make of each token's own characters.
+        """Return what the convolutions and the highway layers make of each token's characters.
 
         Args:
             characters: ids (tokens, max_characters_per_token), at least one token.
             lengths: ids of each token up to its end; all behind it are that of the padding.
 
         Returns:
-            (tokens, n_filters) by rising length, and where each token of the input is in it.
+            (tokens, n_filters) by rising length, and the position of each token of the input in it.
         """
         order = torch.argsort(lengths, stable=True)
         responses = [
             self._convolve(characters[order[start:stop], :time])
             for start, stop, time in self._spans(lengths[order].tolist())
         ]
+        # Back to the order of the input, when the rows have become narrow.
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(len(order), device=order.device)
         return self._through_highways(torch.cat(responses)), inverse
@@ -144,7 +145,7 @@ class CharLayers(nn.Module):
         return x
 
     def _spans(self, lengths: list[int]) -> list[tuple[int, int, int]]:
-        """Rows that are convolved together: (first, last + 1, characters looked at).
+        """Return the rows that are convolved together: (first, last + 1, characters looked at).
 
         Behind a token's end all windows are equal, and one of them is enough for the maximum: a
         row is cut to the longest token's length plus the widest filter, which leaves every filter
@@ -193,7 +194,7 @@ class CharCNN(CharLayers):
     def forward(
         self, characters: Integer[Tensor, "tokens characters"]
     ) -> Float[Tensor, "tokens projection_dim"]:
-        """Token vectors, each from its own characters alone.
+        """Return token vectors, each from its own characters alone.
 
         Args:
             characters: ids (tokens, max_characters_per_token), `PAD` behind each token's end.
@@ -227,7 +228,7 @@ class CharCNN(CharLayers):
 
 
 class WordEmbedding(nn.Module):
-    """The token encoder of a word-input model: one vector a vocabulary word."""
+    """The token encoder of a word-input model: one vector per word of the vocabulary."""
 
     def __init__(self, n_words: int, projection_dim: int) -> None:
         super().__init__()
@@ -235,7 +236,7 @@ class WordEmbedding(nn.Module):
         nn.init.uniform_(self.embedding, -1.0, 1.0)
 
     def forward(self, words: Integer[Tensor, " tokens"]) -> Float[Tensor, "tokens projection_dim"]:
-        """Word ids (tokens,) -> (tokens, projection_dim).
+        """Look up word ids (tokens,): (tokens, projection_dim).
 
         Raises:
             ConfigError: the weights are of a type in which the network cannot compute.
@@ -250,7 +251,7 @@ class CharFeatures(CharLayers):
     def forward(
         self, characters: Integer[Tensor, "tokens characters"], lengths: Integer[Tensor, " tokens"]
     ) -> Float[Tensor, "tokens n_filters"]:
-        """(tokens, n_filters), see `features`."""
+        """Return (tokens, n_filters), see `features`."""
         if characters.shape[0] == 0:
             return self.char_embedding.new_zeros(0, self.config.n_filters)
         x, inverse = self.features(characters, lengths)
@@ -274,7 +275,7 @@ class CharLSTM(nn.Module):
     def forward(
         self, characters: Integer[Tensor, "tokens characters"], lengths: Integer[Tensor, " tokens"]
     ) -> Float[Tensor, "tokens both"]:
-        """Character ids and how many of each row are read -> (tokens, 2 * dim)."""
+        """Return (tokens, 2 * dim) of character ids and how many of each row are read."""
         if characters.shape[0] == 0:
             return self.char_embedding.new_zeros(0, 2 * self.char_embedding.shape[1])
         last = []
@@ -323,13 +324,13 @@ class LexiconEncoder(nn.Module):
         characters: Integer[Tensor, "tokens characters"] | None,
         lengths: Integer[Tensor, " tokens"] | None,
     ) -> Float[Tensor, "tokens projection_dim"]:
-        """Token vectors, each from its own word and characters alone.
+        """Return token vectors, each from its own word and characters alone.
 
         Args:
             words: word ids (tokens,), or None where the model has no word vectors.
             characters: ids (tokens, max_characters_per_token), `<pad>` behind each token's end
-                mark, or None where it does not read them.
-            lengths: ids of each token up to its end mark (tokens,), or None with characters.
+                id, or None where it does not read them.
+            lengths: ids of each token up to its end (tokens,), or None with characters.
 
         Returns:
             (tokens, projection_dim) in the type of the weights, under autocast too.
@@ -353,7 +354,7 @@ def _in_type_of(weight: Tensor, vectors: Tensor) -> Tensor:
 
 
 def token_encoder(config: BiLMConfig) -> CharCNN | WordEmbedding | LexiconEncoder:
-    """The token encoder that the configuration asks for."""
+    """Build the token encoder that the configuration asks for."""
     if config.char_cnn is not None:
         return CharCNN(config.char_cnn, config.projection_dim)
     if config.lexicon is not None:

@@ -42,15 +42,15 @@ class Part:
     shift: Tensor | None = None
 
     def of(self, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows whose target is among the words, and its scores there: two of (found,)."""
-        own = targets - self.first
-        rows = ((own >= 0) & (own < len(self.bias))).nonzero()[:, 0]
-        own = own[rows]
-        scores = (self.x[rows] * self.weight[own]).sum(1) + self.bias[own]
+        """Return the rows whose target is among the words, and its scores in them: two of (n,)."""
+        word = targets - self.first
+        rows = ((word >= 0) & (word < len(self.bias))).nonzero()[:, 0]
+        word = word[rows]
+        scores = (self.x[rows] * self.weight[word]).sum(1) + self.bias[word]
         return rows, scores if self.shift is None else scores + self.shift[rows]
 
     def blocks(self, size: int) -> Iterator[tuple[int, Callable[[slice], Tensor]]]:
-        """The first word of each block of so many, and a function from rows to their scores."""
+        """Yield the first word of each block of so many, and a function from rows to scores."""
         for start in range(0, len(self.bias), size):
             words = slice(start, start + size)
             yield self.first + start, self._scores(self.weight[words].t(), self.bias[words])
@@ -61,14 +61,14 @@ class Part:
 
         def scores(rows: slice) -> Tensor:
             x = self.x[rows].contiguous()
-            found = torch.addmm(bias, x, weight) if repacked is None else repacked(x)
-            return found if self.shift is None else found.add_(self.shift[rows, None])
+            logits = torch.addmm(bias, x, weight) if repacked is None else repacked(x)
+            return logits if self.shift is None else logits.add_(self.shift[rows, None])
 
         return scores
 
 
 def parts(x: Float[Tensor, "N dim"], softmax: Mapping[str, Tensor]) -> tuple[Part, ...]:
-    """All words' scores in the rows of x.
+    """Return all words' scores in the rows of x.
 
     Args:
         x: what the softmax is applied to (N, dim).
@@ -79,7 +79,7 @@ def parts(x: Float[Tensor, "N dim"], softmax: Mapping[str, Tensor]) -> tuple[Par
     weight, bias = softmax["head.weight"], softmax["head.bias"]
     n_tails = (len(softmax) - 2) // 3
     first = len(bias) - n_tails
-    found = [Part(0, x, weight[:first], bias[:first])]
+    scores = [Part(0, x, weight[:first], bias[:first])]
     for number in range(n_tails):
         projection, tail_weight, tail_bias = (
             softmax[f"tails.{number}.{name}"] for name in ("projection", "weight", "bias")
@@ -88,30 +88,33 @@ def parts(x: Float[Tensor, "N dim"], softmax: Mapping[str, Tensor]) -> tuple[Par
         narrow = x @ projection  # (N, width of the tail)
         whole = torch.mv(x, weight[row]) + bias[row]
         shift = whole - log_total(narrow, tail_weight, tail_bias)
-        found.append(Part(first, narrow, tail_weight, tail_bias, shift))
+        scores.append(Part(first, narrow, tail_weight, tail_bias, shift))
         first += len(tail_bias)
-    return tuple(found)
+    return tuple(scores)
 
 
 def added(one: Sequence[Part], other: Sequence[Part]) -> tuple[Part, ...]:
-    """The sums of two sets of scores by one softmax.
+    """Return the sums of two sets of scores by one softmax.
 
-    As it is linear a sum of scores is one score more; what normalised each is a row's constant.
+    As it is linear a sum of scores is one score more; what normalized each is a row's constant.
     """
     return tuple(
         Part(
-            a.first, a.x + b.x, a.weight, a.bias + b.bias,
+            a.first,
+            a.x + b.x,
+            a.weight,
+            a.bias + b.bias,
             None if a.shift is None or b.shift is None else a.shift + b.shift,
         )
         for a, b in zip(one, other, strict=True)
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()
 def log_total(
     x: Float[Tensor, "N dim"], weight: Float[Tensor, "words dim"], bias: Float[Tensor, " words"]
 ) -> Float[Tensor, " N"]:
-    """Log of the sum of ``exp(x @ weight.t() + bias)`` over all words, without a graph: (N,)."""
+    """Return the log of the sum of ``exp(x @ weight.t() + bias)`` over all words: (N,)."""
     total = x.new_full((len(x),), -torch.inf)
     for _, scores in Part(0, x, weight, bias).blocks(_BLOCK_WORDS):
         for rows in _slices(len(x), _BLOCK_ROWS):
@@ -123,7 +126,7 @@ def log_total(
 def top_words(
     scores: Sequence[Part], n: int, without: Sequence[int] = ()
 ) -> tuple[Integer[Tensor, "N top"], Float[Tensor, "N top"]]:
-    """The likeliest words of each row, best first, and their log-probabilities in nats.
+    """Return the likeliest words of each row, best first, and log-probabilities in nats.
 
     The probabilities are those over the whole vocabulary, whatever is left out of the words.
 
@@ -141,14 +144,15 @@ def top_words(
     n_rows = max(1, _CHUNK_NUMBERS // n_block)
     for first, block in (pair for part in scores for pair in part.blocks(n_block)):
         for rows in _slices(len(x), n_rows):
-            found = block(rows)
-            total[rows] = torch.logaddexp(total[rows], found.logsumexp(dim=1))
-            left_out = [k - first for k in without if 0 <= k - first < found.shape[1]]
-            found[:, left_out] = -torch.inf
-            new, places = found.topk(min(n, found.shape[1]), dim=1)
-            candidates = torch.cat([best[rows], new], dim=1)
-            best[rows], kept = candidates.topk(n, dim=1)
-            ids[rows] = torch.cat([ids[rows], places + first], dim=1).gather(1, kept)
+            logits = block(rows)
+            # Before words are left out: the probabilities are those among all words.
+            total[rows] = torch.logaddexp(total[rows], logits.logsumexp(dim=1))
+            left_out = [k - first for k in without if 0 <= k - first < logits.shape[1]]
+            logits[:, left_out] = -torch.inf
+            new, words = logits.topk(min(n, logits.shape[1]), dim=1)
+            # The best so far against the best of this block.
+            best[rows], chosen = torch.cat([best[rows], new], dim=1).topk(n, dim=1)
+            ids[rows] = torch.cat([ids[rows], words + first], dim=1).gather(1, chosen)
     return ids, best - total[:, None]
 
 
@@ -169,7 +173,7 @@ class WordScores:
 
 @torch.no_grad()
 def word_scores(scores: Sequence[Part], targets: Integer[Tensor, " N"]) -> WordScores:
-    """Surprisal, entropy and rank of each target, in one pass over blocks of rows and words.
+    """Return surprisal, entropy and rank of each target, in one pass over blocks.
 
     Args:
         scores: see `parts`.
@@ -177,8 +181,8 @@ def word_scores(scores: Sequence[Part], targets: Integer[Tensor, " N"]) -> WordS
     """
     truth = scores[0].x.new_empty(len(targets))
     for part in scores:
-        hit, found = part.of(targets)
-        truth[hit] = found
+        rows_hit, target_scores = part.of(targets)
+        truth[rows_hit] = target_scores
     highest = truth.clone()  # score so far; the sums below are of exp(score - highest)
     total, moment = torch.zeros_like(truth), torch.zeros_like(truth)
     above = torch.zeros_like(targets)
@@ -186,17 +190,17 @@ def word_scores(scores: Sequence[Part], targets: Integer[Tensor, " N"]) -> WordS
         for rows in _slices(len(targets), _BLOCK_ROWS):
             logits = block(rows)
             # A target is not likelier than itself, however its score was rounded here.
-            own = targets[rows] - first
-            hit = ((own >= 0) & (own < logits.shape[1])).nonzero()[:, 0]
-            logits[hit, own[hit]] = truth[rows][hit]
+            word = targets[rows] - first
+            hit = ((word >= 0) & (word < logits.shape[1])).nonzero()[:, 0]
+            logits[hit, word[hit]] = truth[rows][hit]
             above[rows] += (logits > truth[rows, None]).sum(1)
             top = torch.maximum(highest[rows], logits.amax(1))
-            lower = highest[rows] - top
-            shares = logits.sub_(top[:, None]).exp()
+            lower = highest[rows] - top  # the sums so far are scaled down to the new highest
+            probabilities = logits.sub_(top[:, None]).exp()  # up to a factor of the row
             moment[rows] = torch.exp(lower) * (moment[rows] + total[rows] * lower) + (
-                logits.mul_(shares).sum(1)
+                logits.mul_(probabilities).sum(1)
             )
-            total[rows] = torch.exp(lower) * total[rows] + shares.sum(1)
+            total[rows] = torch.exp(lower) * total[rows] + probabilities.sum(1)
             highest[rows] = top
     log_sum = torch.log(total)  # of exp(score - highest)
     surprisal = highest - truth + log_sum
@@ -205,5 +209,5 @@ def word_scores(scores: Sequence[Part], targets: Integer[Tensor, " N"]) -> WordS
 
 
 def _slices(stop: int, size: int) -> Iterator[slice]:
-    """0 to before `stop` in pieces of a size."""
+    """Yield 0 to before `stop` in pieces of a size."""
     return (slice(start, start + size) for start in range(0, stop, size))

@@ -2,12 +2,12 @@
 
 An epoch then costs what the task's own network costs. A file of the cache is a `.npy` array
 (tokens, n_layers, dim) of float16, sentence after sentence: all that a sentence needs lies
-together, and a batch reads a few stretches of it. Its name is a checksum of the model's parameters
+together, and a batch reads a few slices of it. Its name is a checksum of the model's parameters
 and of the tokens, so the same model over the same data finds it again, whatever the run; nothing
 else is in the folder, and any file of it may be deleted. Behind the array stands its CRC-32, four
-bytes: a file whose numbers have changed is written anew.
+bytes: a file whose numbers have changed is written again.
 
-It is written aside and renamed when it is whole. A killed run leaves what it had under a hidden
+It is written aside and renamed when it is complete. A killed run leaves a part of it under a hidden
 name, which the next run over the same data removes.
 """
 
@@ -33,13 +33,19 @@ from relmo.errors import InputError
 from relmo.formats.verify import parameters_sha256
 from relmo.hub import home
 
-__all__ = ["CacheProgress", "ComputedLayers", "LayerSource", "StoredLayers", "default_folder",
-           "stored"]  # fmt: skip
+__all__ = [
+    "CacheProgress",
+    "ComputedLayers",
+    "LayerSource",
+    "StoredLayers",
+    "default_folder",
+    "stored",
+]
 
 _logger = logging.getLogger(__name__)
 
 _VERSION = 1  # of what is stored for a model and its data; part of a file's name
-_BYTES_A_NUMBER = 2
+_BYTES_PER_NUMBER = 2
 _BYTES_OF_CHECKSUM = 4
 
 Sentences = Sequence[Sequence[str]]
@@ -47,14 +53,14 @@ Sentences = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class CacheProgress:
-    """What is being written; the first one comes before anything is."""
+    """Progress of writing a file; the first one comes before anything is written."""
 
     path: Path
     """The file."""
     n_bytes: int
-    """Its size when it is whole."""
+    """Its size when it is complete."""
     n_done: int
-    """Tokens so far."""
+    """Tokens written so far."""
     n_tokens: int
     """Tokens of the data."""
 
@@ -64,33 +70,33 @@ class LayerSource(Protocol):
     """The layers of some sentences of a data set."""
 
     def __call__(self, numbers: Sequence[int]) -> Tensor:
-        """Layers (N, n_layers, dim), float32, of sentences one after another.
+        """Return layers (N, n_layers, dim), float32, of sentences one after another.
 
         Args:
-            numbers: of sentences that have tokens, of falling length, at least one.
+            numbers: of sentences that have tokens, in decreasing length, at least one.
         """
 
 
 class ComputedLayers:
-    """Layers computed each time they are asked for.
+    """Layers computed at each call.
 
-    Frozen they are rounded to half precision, as a cache stores them: what is learned from a cache
-    is used on the same numbers.
+    Those of a frozen biLM are rounded to half precision, as a cache stores them: what is trained
+    with a cache is used on the same numbers.
 
     Args:
         elmo: the model.
         sentences: tokens.
-        trains: whether the biLM learns: with a graph, and not rounded.
+        trains: whether the biLM is fine-tuned: with a graph, and not rounded.
     """
 
     def __init__(self, elmo: Elmo, sentences: Sentences, *, trains: bool = False) -> None:
         self.elmo, self.sentences, self.trains = elmo, sentences, trains
 
     def __call__(self, numbers: Sequence[int]) -> Tensor:
-        """See `LayerSource`."""
+        """Return layers; see `LayerSource`."""
         batch = [self.sentences[number] for number in numbers]
-        found = padded_batch(self.elmo, batch, trains=self.trains).layers
-        layers = torch.stack(found, dim=1)  # (N, n_layers, dim)
+        by_layer = padded_batch(self.elmo, batch, trains=self.trains).layers
+        layers = torch.stack(by_layer, dim=1)  # (N, n_layers, dim)
         return layers if self.trains else layers.half().float()
 
 
@@ -99,9 +105,9 @@ class StoredLayers:
 
     Args:
         path: the file.
-        array: what it holds, (tokens, n_layers, dim).
+        array: its content, (tokens, n_layers, dim).
         lengths: tokens of each sentence.
-        device: where the layers are wanted.
+        device: where to put the layers.
     """
 
     def __init__(
@@ -116,7 +122,7 @@ class StoredLayers:
         self._lengths = list(lengths)
 
     def __call__(self, numbers: Sequence[int]) -> Tensor:
-        """See `LayerSource`."""
+        """Return layers; see `LayerSource`."""
         pieces = [
             self._array[self._stops[number] - self._lengths[number] : self._stops[number]]
             for number in numbers
@@ -125,7 +131,7 @@ class StoredLayers:
 
 
 def default_folder() -> Path:
-    """Where layers are kept if nothing else is said: `layers` in relmo's cache folder."""
+    """Return the folder where layers are kept by default: `layers` in relmo's cache folder."""
     return home() / "layers"
 
 
@@ -136,14 +142,14 @@ def stored(
     *,
     on_progress: Callable[[CacheProgress], None] = lambda _: None,
 ) -> StoredLayers:
-    """The layers of all sentences, from the cache or put there.
+    """Return the layers of all sentences from the cache, and write them to it where missing.
 
     Args:
         elmo: the model.
         sentences: tokens.
-        folder: of the cache, made if need be.
+        folder: folder of the cache, created if missing.
         on_progress: told before anything is written, and then now and then; not at all where the
-            layers are there already.
+            layers are cached already.
 
     Raises:
         InputError: the folder cannot be written, the disk has not enough room, or a number is too
@@ -152,17 +158,17 @@ def stored(
     lengths = [len(sentence) for sentence in sentences]
     shape = (sum(lengths), elmo.n_layers, elmo.dim)
     path = folder / f"{_key(elmo, sentences)}.npy"
-    array = _opened(path, shape)
+    array = _open(path, shape)
     if array is None:
         _write(path, elmo, sentences, shape, on_progress)
-        array = _opened(path, shape)
+        array = _open(path, shape)
         if array is None:
             raise InputError(f"{path}: was written and cannot be read; is the disk full?")
     return StoredLayers(path, array, lengths, elmo.device)
 
 
 def _key(elmo: Elmo, sentences: Sentences) -> str:
-    """Of the model and the data, in hexadecimal digits."""
+    """Return a checksum of model and data, in hexadecimal digits."""
     words = elmo.vocab.words if elmo.config.n_words is not None and elmo.vocab is not None else ()
     lexicon = elmo.lexicon and (elmo.lexicon.words, elmo.lexicon.characters)
     facts = [_VERSION, parameters_sha256(elmo.checkpoint()), elmo.config.to_dict(), words, lexicon]
@@ -172,25 +178,25 @@ def _key(elmo: Elmo, sentences: Sentences) -> str:
     return digest.hexdigest()[:32]
 
 
-def _opened(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.float16] | None:
-    """The array of that shape in the file, mapped; None where there is none."""
+def _open(path: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.float16] | None:
+    """Map the array of that shape in the file; None where there is none."""
     try:
         open_regular(path).close()  # at a named pipe numpy would wait
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError) as error:
-        _logger.warning("%s: not what was stored (%s); it is written anew", path, error)
+        _logger.warning("%s: damaged (%s); it is written again", path, error)
         return None
     if array.shape != shape or array.dtype != np.float16 or not _is_whole(path, array):
-        _logger.warning("%s: another array than was stored; it is written anew", path)
+        _logger.warning("%s: not the array that was stored; it is written again", path)
         return None
-    found: npt.NDArray[np.float16] = array
-    return found
+    layers: npt.NDArray[np.float16] = array
+    return layers
 
 
 def _is_whole(path: Path, array: npt.NDArray[np.float16]) -> bool:
-    """Whether the array's checksum stands behind it."""
+    """Whether the array's checksum is behind it in the file."""
     checksum = 0
     for start in range(0, len(array), 1000):
         checksum = zlib.crc32(array[start : start + 1000].data, checksum)
@@ -206,7 +212,7 @@ def _write(
     shape: tuple[int, int, int],
     on_progress: Callable[[CacheProgress], None],
 ) -> None:
-    n_bytes = shape[0] * shape[1] * shape[2] * _BYTES_A_NUMBER
+    n_bytes = shape[0] * shape[1] * shape[2] * _BYTES_PER_NUMBER
     _make_room(path.parent, n_bytes)
     header = {"descr": "<f2", "fortran_order": False, "shape": shape}
 
@@ -222,8 +228,8 @@ def _write(
                 rows = layers.swapaxes(0, 1).astype("<f2")  # (tokens, n_layers, dim)
             if not np.isfinite(rows).all():
                 raise InputError(
-                    f"{path}: a number of the layers is too large for half precision; go without "
-                    "the cache: --cache none"
+                    f"{path}: a number of the layers is too large for half precision; train "
+                    "without a cache"
                 )
             data = rows.tobytes()
             file.write(data)
@@ -238,7 +244,7 @@ def _write(
 
 
 def _make_room(folder: Path, n_bytes: int) -> None:
-    """The folder, with so much room on its disk."""
+    """Create the folder, and check that its disk has the room."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
@@ -247,5 +253,5 @@ def _make_room(folder: Path, n_bytes: int) -> None:
     if free < n_bytes:
         raise InputError(
             f"{folder}: the layers take {n_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            "give another folder with --cache DIR, or go without: --cache none"
+            "give another folder for the cache, or train without one"
         )

@@ -1,7 +1,7 @@
 """What each layer's vectors are worth: part of speech and word senses (the paper's Tables 5, 6).
 
 probe_tags(elmo, tagged_train, tagged_test)     # a linear probe
-probe_senses(elmo, senses.read("semcor.tar.xz"))    # nearest neighbours
+probe_senses(elmo, senses.read("semcor.tar.xz"))    # nearest neighbors
 """
 
 import zlib
@@ -38,10 +38,10 @@ _STEPS = 100
 
 
 class LinearProbe:
-    """Which class a vector is of, by a linear function of it.
+    """A linear classifier of vectors.
 
-    The features are brought to mean 0 and variance 1, and the weights found by L-BFGS from zeros,
-    with the L2 penalty of scikit-learn's default (C=1): convex, so there is no seed.
+    The features are normalized to mean 0 and variance 1, and the weights found by L-BFGS from
+    zeros, with the L2 penalty of scikit-learn's default (C=1): convex, so there is no seed.
 
     Args:
         vectors: (n, dim), any float; at least one.
@@ -86,7 +86,7 @@ class LinearProbe:
             parameter.requires_grad_(False)
 
     def predict(self, vectors: Float[np.ndarray[Any, Any], "n dim"]) -> npt.NDArray[np.int64]:
-        """The likeliest class of each vector, (n,)."""
+        """Return the most likely class of each vector, (n,)."""
         x = torch.from_numpy(vectors.astype(np.float32))
         x = x.sub_(self._mean).div_(self._deviation)
         classes: npt.NDArray[np.int64] = F.linear(x, self._weight, self._bias).argmax(-1).numpy()
@@ -100,20 +100,20 @@ Array = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What a task comes to with the vectors of each layer, from 0 to 1."""
+    """The score of a task with the vectors of each layer, from 0 to 1."""
 
     task: str
     metric: str
     layers: dict[str, float]
-    """By the names of the layers; the last is the average of them all."""
+    """Scores by the names of the layers; the last is the average of them all."""
     baselines: dict[str, float]
     n_train: int
-    """Tagged words that were learned from."""
+    """Number of tagged words to train on."""
     n_test: int
 
 
 def layer_names(n_layers: int) -> list[str]:
-    """Of the layers, and of the average of all."""
+    """Return the names of the layers, and of the average of all."""
     return ["token layer", *(f"layer {n}" for n in range(1, n_layers)), "average"]
 
 
@@ -121,9 +121,9 @@ def layer_names(n_layers: int) -> list[str]:
 
 
 class MostFrequentTag:
-    """The tag that each word most often has; of an unknown word the one that is most frequent.
+    """The most frequent tag of each word; of an unknown word, that of all words.
 
-    Of tags as frequent it is the first by name.
+    Of tags as frequent, the first by name.
 
     Args:
         sentences: tagged; at least one word.
@@ -138,10 +138,10 @@ class MostFrequentTag:
                 by_word.setdefault(word, Counter())[tag] += 1
         self._tags = {word: _most_frequent(counts) for word, counts in by_word.items()}
         self.tag = _most_frequent(of_all)
-        """Of unknown words."""
+        """The tag of unknown words."""
 
     def predict(self, words: Iterable[str]) -> list[str]:
-        """A tag for each word."""
+        """Return a tag for each word."""
         return [self._tags.get(word, self.tag) for word in words]
 
 
@@ -156,7 +156,7 @@ def probe_tags(
     *,
     static: Mapping[str, Array] | None = None,
 ) -> Probe:
-    """Accuracy of a linear probe for the tags on each layer.
+    """Return the accuracy of a linear probe for the tags on each layer.
 
     Memory: both parts' vectors of all layers in half precision, and one layer's in single.
 
@@ -164,8 +164,8 @@ def probe_tags(
         elmo: the model.
         train: tagged sentences to fit the probes on.
         test: tagged sentences to measure them on; a tag that `train` lacks counts as an error.
-        static: vectors (dim,) to compare with, one a word. A word that is not there has that of
-            its lower case, else zeros.
+        static: vectors (dim,) to compare with, one per word. A word without one has that of its
+            lower case, else zeros.
 
     Raises:
         InputError: a part has no word, or one string for its words or tags; or `static` is empty.
@@ -178,10 +178,10 @@ def probe_tags(
             raise InputError(f"probe: the {name} part has no word")
     if static is not None and not static:
         raise InputError("probe: static has no word")
-    kinds = sorted({tag for _, found in train for tag in found})
-    numbers = {tag: number for number, tag in enumerate(kinds)}
+    names = sorted({tag for _, tags in train for tag in tags})
+    numbers = {tag: number for number, tag in enumerate(names)}
     y_train, y_test = (
-        np.array([numbers.get(tag, -1) for _, found in part for tag in found])
+        np.array([numbers.get(tag, -1) for _, tags in part for tag in tags])
         for part in (train, test)
     )
 
@@ -189,25 +189,31 @@ def probe_tags(
         return float((LinearProbe(x_train, y_train).predict(x_test) == y_test).mean())
 
     by_layer = zip(_layers(elmo, train), _layers(elmo, test), strict=True)
-    names = layer_names(elmo.n_layers)
-    layers = {name: accuracy(*pair) for name, pair in zip(names, by_layer, strict=True)}
+    layers = {
+        name: accuracy(*pair)
+        for name, pair in zip(layer_names(elmo.n_layers), by_layer, strict=True)
+    }
     frequent = MostFrequentTag(train)
     right = [
         tag == guess
-        for words, found in test
-        for tag, guess in zip(found, frequent.predict(words), strict=True)
+        for words, tags in test
+        for tag, guess in zip(tags, frequent.predict(words), strict=True)
     ]
     baselines = {"most frequent tag": float(np.mean(right))}
     if static is not None:
         baselines["static vectors"] = accuracy(_static(static, train), _static(static, test))
     return Probe(
-        task="part of speech", metric="accuracy", layers=layers, baselines=baselines,
-        n_train=len(y_train), n_test=len(y_test),
-    )  # fmt: skip
+        task="part of speech",
+        metric="accuracy",
+        layers=layers,
+        baselines=baselines,
+        n_train=len(y_train),
+        n_test=len(y_test),
+    )
 
 
 def _layers(elmo: Elmo, sentences: Sequence[Tagged]) -> Iterator[Array]:
-    """(tokens, dim) of each layer in turn, then of their average."""
+    """Yield the vectors (tokens, dim) of each layer in turn, then of their average."""
     n_tokens = sum(len(words) for words, _ in sentences)
     all_layers = np.empty((elmo.n_layers, n_tokens, elmo.dim), np.float16)
     stop = 0
@@ -245,7 +251,7 @@ def probe_senses(
     dictionary: Mapping[Lexeme, Sequence[str]] | None = None,
     seed: int = 0,
 ) -> list[Probe]:
-    """F1 of the nearest neighbour among a word's senses, by layer.
+    """Return the F1 of the nearest neighbor among a word's senses, by layer.
 
     First with a tenth of the corpus held out, by document; then, for each of `tests`, with the
     average vectors of the whole corpus.

@@ -1,15 +1,13 @@
-"""Word senses by nearest neighbour: a vector for each sense, the average of its uses (section 5.3).
+"""Word senses by nearest neighbor: a vector per sense, the average of its uses (section 5.3).
 
 averages = SenseAverages()
 for sentence, vectors in word_vectors(elmo, senses.read("semcor.tar.xz")):
     averages.add(zip(sentence.words, vectors))
 averages.nearest(lexeme, vectors)       # for each layer the key of the nearest sense
-averages.first(lexeme)                  # what the neighbour has to beat, and falls back on
+averages.first(lexeme)                  # the baseline, and the answer for unseen lexemes
 
-The average vectors of senses in a file, so that a corpus is read but once.
-
-sense_file.save(averages, elmo, "semcor.safetensors")
-averages = sense_file.load("semcor.safetensors", elmo)     # of the same model
+save(averages, elmo, "semcor.safetensors")              # so that a corpus is read only once
+averages = load("semcor.safetensors", elmo)             # with the same model
 """
 
 import json
@@ -47,21 +45,21 @@ __all__ = [
 ]
 
 
-_SAME = 1e-5  # of a cosine: sums of thousands in single precision are no nearer
+_SAME = 1e-5  # cosines as near are ties: sums of thousands in single precision are not nearer
 Vectors = Float[np.ndarray[Any, Any], "layers dim"]
 
 
 def word_vectors(
     elmo: Elmo, sentences: Iterable[SenseSentence]
 ) -> Iterator[tuple[SenseSentence, Float[np.ndarray[Any, Any], "words layers dim"]]]:
-    """The vectors of the tagged words: the mean over a word's tokens, of each layer and of all.
+    """Yield vectors of the tagged words: the mean over a word's tokens, of each layer and of all.
 
     Args:
         elmo: the model.
-        sentences: read as they are needed, a few batches ahead.
+        sentences: read as they are needed, a few batches before the others.
 
     Yields:
-        each sentence that has such words, and (words, n_layers + 1, dim): the last row of each
+        each sentence that has tagged words, and (words, n_layers + 1, dim): the last row of each
         word is the average of the layers.
     """
     tagged, to_embed = tee(sentence for sentence in sentences if sentence.words)
@@ -76,13 +74,13 @@ class SenseAverages:
     """The senses of each lexeme that have been seen, and the average vectors of their uses.
 
     Args:
-        dictionary: the senses of lexemes in its order, as `text.wordnet` reads them. The first of
-            a lexeme that it does not have is the sense most often seen (of as many, by its key).
+        dictionary: the senses of lexemes in its order, as `data.wordnet` reads them. The first
+            sense of a lexeme that it does not have is the most frequent one (ties: by key).
     """
 
     def __init__(self, dictionary: Mapping[Lexeme, Sequence[str]] | None = None) -> None:
         self._dictionary = dictionary or {}
-        # Sums point where averages do, which is all that the cosine looks at.
+        # Sums point where averages do, and a cosine depends on the direction alone.
         self._sums: dict[str, Vectors] = {}
         self._counts: dict[Lexeme, Counter[str]] = {}
 
@@ -93,20 +91,17 @@ class SenseAverages:
         counts: Mapping[Lexeme, Mapping[str, int]],
         dictionary: Mapping[Lexeme, Sequence[str]] | None = None,
     ) -> Self:
-        """Averages that were learned before, of their `sums` and `counts`."""
+        """Return averages with the `sums` and `counts` of earlier ones."""
         averages = cls(dictionary)
         averages._sums = dict(sums)
         averages._counts = {lexeme: Counter(of_keys) for lexeme, of_keys in counts.items()}
         return averages
 
     def add(self, uses: Iterable[tuple[SenseWord, Vectors]]) -> int:
-        """Count uses in: each for all of its word's keys.
+        """Add uses, each to all of its word's senses, and return their number.
 
         Args:
             uses: tagged words and their vectors, (layers, dim).
-
-        Returns:
-            how many they were.
         """
         n = 0
         for n, (word, vectors) in enumerate(uses, start=1):  # noqa: B007 - the last is the count
@@ -126,35 +121,34 @@ class SenseAverages:
 
     @property
     def counts(self) -> Mapping[Lexeme, Mapping[str, int]]:
-        """How often each lexeme was seen with each of its senses."""
+        """Frequency of each sense of each lexeme."""
         return self._counts
 
     @property
     def n_senses(self) -> int:
-        """Senses that have been seen."""
+        """Number of senses that have been seen."""
         return len(self._sums)
 
     def seen(self, lexeme: Lexeme) -> tuple[str, ...]:
-        """The senses of a lexeme, the most frequent one first."""
+        """Return the senses of a lexeme, the most frequent one first."""
         counts = self._counts.get(lexeme, Counter())
         return tuple(sorted(counts, key=lambda key: (-counts[key], key)))
 
     def first(self, lexeme: Lexeme) -> str | None:
-        """Its first sense; None if it has not been seen and is not in the dictionary."""
+        """Return its first sense; None if it was not seen and is not in the dictionary."""
         return next(iter(self._dictionary.get(lexeme) or self.seen(lexeme)), None)
 
     def nearest(self, lexeme: Lexeme, vectors: Vectors, prior: float = 0.0) -> list[str | None]:
-        """For each layer, the sense whose average has the largest cosine with the vector.
+        """Return for each layer the sense whose average has the largest cosine with the vector.
 
-        With a prior, frequent senses have an advantage: what is added to a sense's cosine is
-        `prior` times the logarithm of its share of the lexeme's uses.
+        With a prior, frequent senses have an advantage: `prior` times the logarithm of a sense's
+        relative frequency among the lexeme's uses is added to its cosine.
 
-        Of senses as near, to rounding, it is the one most often seen: so where a layer has one
-        vector for a word whatever its sentence. A lexeme that has not been seen gets its first
-        sense.
+        Of ties, to rounding, the most frequent sense is returned: such as where a layer has one
+        vector for a word whatever its sentence. A lexeme that was not seen gets its first sense.
 
         Args:
-            lexeme: which word it is.
+            lexeme: the word.
             vectors: (layers, dim).
             prior: 0 as in the paper; the larger it is, the more often the answer is the most
                 frequent sense.
@@ -174,21 +168,21 @@ class SenseAverages:
 
 @dataclass(frozen=True, kw_only=True)
 class SenseScore:
-    """As the scorer of the evaluation sets counts: right is any of a word's keys."""
+    """Scores as the scorer of the evaluation sets counts: any of a word's keys is right."""
 
     n_words: int
     n_answered: int
     n_right: float
-    """A word with several answers counts by the share of them that is right."""
+    """A word with several answers counts by the fraction of them that is right."""
 
     @property
     def precision(self) -> float:
-        """Share of the answers that are right, from 0 to 1."""
+        """Fraction of the answers that are right, from 0 to 1."""
         return self.n_right / self.n_answered if self.n_answered else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of the words that got a right answer."""
+        """Fraction of the words that got a right answer."""
         return self.n_right / self.n_words if self.n_words else 0.0
 
     @property
@@ -205,10 +199,10 @@ Answers = tuple[SenseWord, Sequence[str | None]]
 def answers(
     averages: SenseAverages, uses: Iterable[tuple[SenseWord, Vectors]], prior: float = 0.0
 ) -> Iterator[Answers]:
-    """The sense of each word: by each layer's vectors, and at the end the first sense.
+    """Yield the sense of each word: by each layer's vectors, and at the end the first sense.
 
     Args:
-        averages: what has been learned.
+        averages: of the training corpus.
         uses: words and their vectors, (layers, dim).
         prior: see `SenseAverages.nearest`.
     """
@@ -218,7 +212,7 @@ def answers(
 
 
 def scores(answered: Iterable[Answers]) -> list[SenseScore]:
-    """How many words got a right sense, for each of their answers."""
+    """Return the score of each of the words' answers: first answers, second ones, and so on."""
     columns: list[list[tuple[SenseWord, str | None]]] = []
     for word, keys in answered:
         columns = columns or [[] for _ in keys]
@@ -235,15 +229,15 @@ def scores(answered: Iterable[Answers]) -> list[SenseScore]:
 
 
 def score_of_keys(
-    gold: Mapping[str, Sequence[str]], found: Mapping[str, Sequence[str]]
+    gold: Mapping[str, Sequence[str]], predicted: Mapping[str, Sequence[str]]
 ) -> SenseScore:
-    """The score of any program's answers, as the scorer of the evaluation sets counts.
+    """Return the score of any program's answers, as the scorer of the evaluation sets counts.
 
     Args:
-        gold: the right keys of each word, by its name, as `text.senses.read_keys` reads them.
-        found: the answers; those to words that are not in `gold` do not count.
+        gold: the right keys of each word, by its name, as `data.senses.read_keys` reads them.
+        predicted: the answers; those to words that are not in `gold` do not count.
     """
-    answered = [(set(gold[name]), set(keys)) for name, keys in found.items() if name in gold]
+    answered = [(set(gold[name]), set(keys)) for name, keys in predicted.items() if name in gold]
     return SenseScore(
         n_words=len(gold),
         n_answered=len(answered),
@@ -254,10 +248,10 @@ def score_of_keys(
 def evaluate(
     averages: SenseAverages, uses: Iterable[tuple[SenseWord, Vectors]]
 ) -> tuple[list[SenseScore], SenseScore]:
-    """How many words get a right sense: by each layer's vectors, and by taking the first sense.
+    """Return the scores of each layer's vectors, and of taking the first sense.
 
     Args:
-        averages: what has been learned.
+        averages: of the training corpus.
         uses: tagged words and their vectors, (layers, dim); at least one.
     """
     *layers, first = scores(answers(averages, uses))
@@ -273,7 +267,7 @@ def save(averages: SenseAverages, elmo: Elmo, path: PathLike) -> None:
     Args:
         averages: of one sense or more.
         elmo: the model whose vectors they are.
-        path: a file of safetensors, which has the sums in single precision.
+        path: a safetensors file, which holds the sums in single precision.
 
     Raises:
         InputError: there is no sense, or the file cannot be written.
@@ -290,7 +284,7 @@ def save(averages: SenseAverages, elmo: Elmo, path: PathLike) -> None:
     }
     with replacing_file(path) as aside:
         aside.touch()
-        mode = aside.stat().st_mode  # as any file here is made; save_file lets only the owner read
+        mode = aside.stat().st_mode  # as of any new file; save_file lets only the owner read
         try:
             save_file({"sums": np.stack([averages.sums[key] for key in keys])}, aside, metadata)
         except SafetensorError as error:
@@ -301,16 +295,16 @@ def save(averages: SenseAverages, elmo: Elmo, path: PathLike) -> None:
 def load(
     path: PathLike, elmo: Elmo, *, dictionary: Mapping[Lexeme, Sequence[str]] | None = None
 ) -> SenseAverages:
-    """The averages that `save` wrote.
+    """Load the averages that `save` wrote.
 
     Args:
         path: the file.
-        elmo: the model; it has to be that of the averages.
+        elmo: the model; it must be that of the averages.
         dictionary: see `SenseAverages`.
 
     Raises:
         InputError: there is no such file, or its averages are another model's.
-        FormatError: it is none that `save` wrote, or is damaged.
+        FormatError: it is another file, or is damaged.
     """
     path = Path(path)
     if not path.exists():
@@ -319,7 +313,7 @@ def load(
     metadata, sums = _read(path, (elmo.n_layers + 1, elmo.dim))
     if metadata["model"] != parameters_sha256(elmo.checkpoint()):
         raise InputError(
-            f"{path}: average vectors of another model; name that with --model, or learn again"
+            f"{path}: average vectors of another model; load that one, or average anew"
         )
     try:
         keys: list[str] = json.loads(metadata["keys"])
@@ -345,13 +339,13 @@ def _read(
             if metadata.get("format") != _FORMAT or list(file.keys()) != ["sums"]:
                 raise FormatError(f"{path}: holds no senses as `relmo senses` saves them")
             stored = file.get_slice("sums")
-            found, dtype = tuple(stored.get_shape()), stored.get_dtype()
-            if len(found) != 3 or dtype != "F32":
-                raise FormatError(f"{path}: 'sums' is {dtype} {found}, expected F32 of three axes")
-            if found[1:] != shape:
+            sizes, dtype = tuple(stored.get_shape()), stored.get_dtype()
+            if len(sizes) != 3 or dtype != "F32":
+                raise FormatError(f"{path}: 'sums' is {dtype} {sizes}, expected F32 of three axes")
+            if sizes[1:] != shape:
                 raise InputError(
-                    f"{path}: vectors of {found[1] - 1} layers and width {found[2]}, but the "
-                    f"model has {shape[0] - 1} and {shape[1]}; name theirs with --model"
+                    f"{path}: vectors of {sizes[1] - 1} layers and width {sizes[2]}, but the "
+                    f"model has {shape[0] - 1} and {shape[1]}; load theirs"
                 )
             sums = file.get_tensor("sums")
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:

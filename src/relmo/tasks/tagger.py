@@ -1,59 +1,119 @@
-"""Tagger, the façade: sentences in, tags and spans out.
+"""A tagger: sentences in, tags and spans out.
 
-    tagger = Tagger.load("ner")  # one that comes with relmo, or a folder
+    tagger = Tagger.load("ner")  # a bundled one, or a folder
     for sentence in tagger.predict(["John lives in New York ."]):
         print(sentence.spans)
+    tagger = Tagger.train(read_tagged("train.conll"), read_tagged("dev.conll"), "ner", elmo=elmo)
 
-Peters et al. 2018, section 3.2: see `relmo.tasks.network` for the network, and
-`relmo.tasks.tagger_run` for its training.
+As in Peters et al. 2018, section 3.2: tags of each token are scored from its vector in context,
+where asked with a second mix of the biLM's layers beside it, alone or as a chain.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, get_args
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor, nn
 
-from relmo._files import model_folder
+from relmo._typing import Bool, Float, Integer
 from relmo.data.spans import Scheme, spans
-from relmo.data.tagged import TaggedSentence, read_canonical
+from relmo.data.tagged import TaggedSentence, canonical_tags, read_canonical
 from relmo.elmo.model import Elmo
 from relmo.errors import ConfigError, InputError
-from relmo.tasks import folder as task_files
-from relmo.tasks import tagger_files
-from relmo.tasks.config import TaggerConfig
-from relmo.tasks.folder import HERE, ElmoReference, referred_elmo, trained_folder
-from relmo.tasks.inputs import Encoder, allowed_steps, decoded, tag_ids
-from relmo.tasks.layer_cache import ComputedLayers
-from relmo.tasks.network import TaggerNetwork
-from relmo.tasks.tagger_files import TaggerFiles
+from relmo.nn.crf import CRF, best_paths
+from relmo.nn.precision import exact
+from relmo.nn.token_encoders import Projection
+from relmo.tasks.config import TaggerConfig, TaggerTraining
+from relmo.tasks.inputs import InputSource
+from relmo.tasks.network import TokenInputs, TokenNetwork
+from relmo.tasks.scores import span_scores
+from relmo.tasks.training import Targets, Task, TaskData
 from relmo.text.tokenizers import Offset, Sentence, Tokenize, offsets, with_texts
 from relmo.text.vocab import Vocabulary
 
-__all__ = ["SHIPPED", "ScoredSpan", "TaggedTokens", "Tagger"]
+__all__ = ["SHIPPED", "ScoredSpan", "TaggedTokens", "Tagger", "TaggerNetwork", "allowed_steps"]
 
 SHIPPED = Path(__file__).parents[1] / "taggers"
-"""The folder of the taggers that come with the package, each by its name."""
-_TOGETHER = 16  # times the budget of tokens: of these sentences those of like length go together
+"""Folder of the bundled taggers, each by its name."""
+_BUCKET = 16  # times the token budget: of so many tokens the sentences of like length go together
+
+
+class TaggerNetwork(TokenNetwork):
+    """The network without the biLM.
+
+    Args:
+        config: its shape.
+        n_tags: number of tags.
+        elmo: number of the biLM's layers and their width; not used without a biLM.
+        n_words: rows of its word vectors, where it has any.
+    """
+
+    config: TaggerConfig
+
+    def __init__(
+        self, config: TaggerConfig, n_tags: int, elmo: tuple[int, int], n_words: int
+    ) -> None:
+        super().__init__(config, elmo, n_words, config.n_mixtures)
+        top = elmo[1] if len(self.mixes) == 2 else 0
+        self.scores = Projection(self.width + top, n_tags)
+        self.crf = CRF(n_tags) if config.output == "crf" else None
+
+    def forward(self, inputs: TokenInputs) -> Float[Tensor, "N tags"]:
+        """Return scores of each tag for each token, (N, n_tags), sentence after sentence."""
+        x, mixed = self.encode(inputs)
+        scores: Tensor = self.scores(torch.cat([self.dropout(x), *mixed[1:]], dim=1))
+        return scores
+
+    def loss(self, inputs: TokenInputs, tags: Integer[Tensor, " N"]) -> Float[Tensor, ""]:
+        """Return the negative log-likelihood of the tags, in nats per token."""
+        scores, index = self(inputs), inputs.index
+        if self.crf is None:
+            return nn.functional.cross_entropy(scores, tags)
+        packed = scores[index.forward], tags[index.forward]
+        return -self.crf.log_likelihood(*packed, index.batch_sizes).sum() / len(tags)
+
+    def decode(
+        self, inputs: TokenInputs, allowed: Bool[Tensor, "tags1 tags1"] | None
+    ) -> tuple[Integer[Tensor, " N"], Float[Tensor, " N"]]:
+        """Return the best tags, (N,), and the probability of each by itself, (N,).
+
+        Args:
+            inputs: the batch.
+            allowed: steps that a path may take, see `relmo.nn.crf.best_paths`.
+        """
+        order, sizes = inputs.index.forward, inputs.index.batch_sizes
+        scores: Tensor = self(inputs)[order]  # packed
+        if self.crf is None:
+            probabilities, zeros = scores.softmax(1), scores.new_zeros(scores.shape[1])
+            steps = zeros.expand(len(zeros), -1)
+            tags = best_paths(scores, sizes, steps, zeros, zeros, allowed=allowed)
+        else:
+            probabilities = self.crf.marginals(scores, sizes)
+            tags = self.crf.best_paths(scores, sizes, allowed)
+        flat = inputs.index.unpack_forward
+        return tags[flat], probabilities.gather(1, tags[:, None])[flat, 0]
 
 
 class ScoredSpan(NamedTuple):
-    """A labelled stretch of a sentence's tokens, and how sure of it the tagger is."""
+    """A labeled span of a sentence's tokens, and how sure of it the tagger is."""
 
     label: str
     start: int
-    """Number of its first token, from 0."""
+    """Index of its first token, from 0."""
     end: int
-    """Number of the token after its last one."""
+    """Index of the token after its last one."""
     score: float
-    """The probability of the least certain of its tags."""
+    """Probability of the least certain of its tags."""
     start_char: int | None = None
-    """Of its first character in the sentence's text; None where there is no text."""
+    """Index of its first character in the sentence's text; None without a text."""
     end_char: int | None = None
-    """Of the character after its last one: it is `text[start_char:end_char]`."""
+    """Index of the character after its last one: the span is `text[start_char:end_char]`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,37 +122,40 @@ class TaggedTokens:
 
     tokens: tuple[str, ...]
     tags: tuple[str, ...]
-    """One a token."""
+    """One tag per token."""
     scores: tuple[float, ...]
-    """The probability of each tag, whatever its neighbours are."""
+    """Probability of each tag, whatever its neighbors are."""
     scheme: Scheme
-    """Of the tags."""
+    """Scheme of the tags."""
     text: str | None = None
     """The string that the sentence was given as; None where it was given as tokens."""
 
     @cached_property
     def offsets(self) -> list[Offset] | None:
-        """Where each token stands in the text: it is `text[start:end]`.
+        """Start and end of each token in the text: the token is `text[start:end]`.
 
-        None where there is no text, or the tokenizer did not keep to its characters.
+        None without a text, or where the tokenizer did not keep to its characters.
         """
         return None if self.text is None else offsets(self.text, self.tokens)
 
     @property
     def spans(self) -> list[ScoredSpan]:
-        """What the tags stand for, from left to right; each token where they are no spans."""
-        places = self.offsets
+        """The spans of the tags, from left to right; of tags without spans, each token."""
+        chars = self.offsets
         return [
             ScoredSpan(
-                label, start, end, min(self.scores[start:end]),
-                start_char=None if places is None else places[start][0],
-                end_char=None if places is None else places[end - 1][1],
+                label,
+                start,
+                end,
+                min(self.scores[start:end]),
+                start_char=None if chars is None else chars[start][0],
+                end_char=None if chars is None else chars[end - 1][1],
             )
             for label, start, end in spans(self.tags, self.scheme)
-        ]  # fmt: skip
+        ]
 
     def to_dict(self) -> dict[str, Any]:
-        """As `relmo tag predict --scores` prints it."""
+        """Return what `relmo tag predict --scores` prints."""
         return {
             "text": self.text,
             "tokens": self.tokens,
@@ -103,19 +166,20 @@ class TaggedTokens:
         }
 
 
-class Tagger:
+class Tagger(Task[TaggedSentence]):
     """A trained tagger, with the biLM under it.
 
     Args:
         network: the network.
-        tags: by their numbers in it.
-        scheme: of the tags.
-        words: of the network's own word vectors, where it has such.
-        elmo: the biLM, where the network reads one.
-        elmo_source: where it came from: "box", "here" (it belongs to the tagger, such as one that
-            was fine-tuned) or its path; None: as the biLM says itself.
-        card: what its data, their licences and its scores are, in Markdown.
+        tags: the tags by their numbers in the network.
+        scheme: their scheme.
+        words, elmo, elmo_source, card: see `relmo.tasks.folder.TaskModel`.
     """
+
+    kind = "tagger"
+    outputs = ("tags", "scheme")
+    config_class, training_class, network_class = TaggerConfig, TaggerTraining, TaggerNetwork
+    network: TaggerNetwork
 
     def __init__(
         self,
@@ -128,15 +192,8 @@ class Tagger:
         elmo_source: str | None = None,
         card: str | None = None,
     ) -> None:
-        if (elmo is None) == network.config.elmo:
-            raise ConfigError(f"Tagger: a network with elmo={network.config.elmo} and "
-                              f"{'no' if elmo is None else 'a'} biLM")  # fmt: skip
-        self.network = network.eval()
-        self.tags, self.scheme, self.words, self.elmo = tags, scheme, words, elmo
-        self.card = card
-        self._elmo_source = (
-            task_files.elmo_source(elmo) if elmo_source is None and elmo else elmo_source
-        )
+        super().__init__(network, words=words, elmo=elmo, elmo_source=elmo_source, card=card)
+        self.tags, self.scheme = tags, scheme
         self.allowed = allowed_steps(tags, scheme) if network.config.constrained else None
 
     @property
@@ -144,98 +201,8 @@ class Tagger:
         """The network's shape."""
         return self.network.config
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self.network.scores.bias.device
-
     def __repr__(self) -> str:
         return f"Tagger({len(self.tags)} tags, scheme={self.scheme!r}, elmo={self.elmo!r})"
-
-    @classmethod
-    def load(
-        cls,
-        folder: str | os.PathLike[str],
-        *,
-        elmo: Elmo | None = None,
-        device: str | torch.device = "cpu",
-    ) -> Self:
-        """Load a tagger.
-
-        Args:
-            folder: of a tagger, or of a training run, of which the best tagger is taken; or, where
-                there is none, the name of one that comes with relmo: "pos" (the universal parts of
-                speech) or "ner" (PER, ORG, LOC, MISC), both for English.
-            elmo: the biLM it was trained on; None: the one that its folder names.
-            device: where it shall compute, such as "cpu" or "cuda".
-
-        Raises:
-            FormatError, ConfigError: not a tagger, or files that are damaged or contradict each
-                other; or the biLM is another one than it was trained on.
-            InputError: there is nothing there, or the biLM is no longer where it was.
-        """
-        folder = _tagger_folder(Path(folder))
-        files = tagger_files.read(folder)
-        if files.elmo is None:
-            elmo = None
-        else:
-            elmo = referred_elmo(files.elmo, folder, elmo, files.config).to(device)
-        return cls(
-            files.network().to(device), files.tags, files.scheme, words=files.words, elmo=elmo,
-            elmo_source=None if files.elmo is None else files.elmo.source, card=files.card,
-        )  # fmt: skip
-
-    def save(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        dtype: torch.dtype | None = None,
-        copy_elmo: bool = False,
-        overwrite: bool = False,
-    ) -> None:
-        """Write the tagger; the folder appears whole or not at all.
-
-        Args:
-            folder: where; nothing, an empty folder or an earlier tagger may be there.
-            dtype: floating-point type of the stored numbers, such as torch.float16; None: as they
-                are.
-            copy_elmo: put the biLM beside it, so that the folder is all that is needed.
-            overwrite: replace any other folder too, with everything in it.
-
-        Raises:
-            InputError: another folder is there and `overwrite` is not given, it cannot be written,
-                or a number is too large for `dtype`.
-        """
-        own = frozenset(
-            {
-                task_files.CONFIG,
-                tagger_files.MODEL,
-                task_files.VOCAB,
-                task_files.ELMO,
-                tagger_files.CARD,
-            }
-        )
-        with model_folder(
-            folder, own=own, why_not=tagger_files.why_not, overwrite=overwrite
-        ) as aside:
-            self.write(aside, dtype=dtype, copy_elmo=copy_elmo)
-
-    def write(
-        self, folder: Path, *, dtype: torch.dtype | None = None, copy_elmo: bool = False
-    ) -> None:
-        """`save` into an empty folder."""
-        source = HERE if copy_elmo and self.elmo is not None else self._elmo_source
-        checkpoint = reference = None
-        if self.elmo is not None:
-            assert source is not None
-            checkpoint = self.elmo.checkpoint()
-            reference = ElmoReference.of(self.elmo, source, self.config)
-        files = TaggerFiles(
-            config=self.config, tags=self.tags, scheme=self.scheme, words=self.words,
-            elmo=reference, card=self.card,
-            tensors={name: t.detach().cpu() for name, t in self.network.state_dict().items()},
-        )  # fmt: skip
-        tagger_files.write(files, checkpoint if source == HERE else None, folder, dtype)
 
     def predict(
         self,
@@ -265,7 +232,7 @@ class Tagger:
         tokenize: Tokenize = str.split,
         token_budget: int = 4096,
     ) -> Iterator[TaggedTokens]:
-        """Tag sentences lazily, in memory that does not grow with how many there are.
+        """Tag sentences lazily, in memory that does not grow with their number.
 
         Args:
             sentences: as for `predict`.
@@ -273,55 +240,165 @@ class Tagger:
             token_budget: tokens computed together; 16 times as many are held.
 
         Raises:
-            InputError: as `predict` does; what a token is, is said when its turn comes.
+            InputError: as `predict` does; a token that is not a string, when its turn comes.
         """
-        return self._predicted(with_texts(sentences, tokenize), token_budget)
+        return self._predict_buckets(with_texts(sentences, tokenize), token_budget)
 
-    def _predicted(
+    def _predict_buckets(
         self, sentences: Iterator[tuple[list[str], str | None]], token_budget: int
     ) -> Iterator[TaggedTokens]:
-        held: list[tuple[list[str], str | None]] = []
+        bucket: list[tuple[list[str], str | None]] = []
         n_tokens = 0
         for tokens, text in sentences:
-            held.append((tokens, text))
-            n_tokens += len(tokens) + 1  # sentences without tokens take room too
-            if n_tokens >= _TOGETHER * token_budget:
-                yield from self._tagged(held, token_budget)
-                held, n_tokens = [], 0
-        yield from self._tagged(held, token_budget)
+            bucket.append((tokens, text))
+            n_tokens += len(tokens) + 1  # sentences without tokens take memory too
+            if n_tokens >= _BUCKET * token_budget:
+                yield from self._predict(bucket, token_budget)
+                bucket, n_tokens = [], 0
+        yield from self._predict(bucket, token_budget)
 
-    def _tagged(
+    def _predict(
         self, sentences: list[tuple[list[str], str | None]], token_budget: int
     ) -> list[TaggedTokens]:
-        tokens = [found for found, _ in sentences]
-        layers = None if self.elmo is None else ComputedLayers(self.elmo, tokens)
-        encoder = Encoder(self.config, self.words, tokens, layers, self.device, self.elmo)
-        found = decoded(self.network, encoder, self.allowed, token_budget)
+        predictions = self._decode(self.encode([tokens for tokens, _ in sentences]), token_budget)
         return [
             TaggedTokens(
-                tokens=tuple(sentence), tags=tuple(self.tags[tag] for tag in tags),
-                scores=tuple(scores), scheme=self.scheme, text=text,
+                tokens=tuple(tokens),
+                tags=self._names(tags),
+                scores=tuple(scores),
+                scheme=self.scheme,
+                text=text,
             )
-            for (sentence, text), (tags, scores) in zip(sentences, found, strict=True)
-        ]  # fmt: skip
+            for (tokens, text), (tags, scores) in zip(sentences, predictions, strict=True)
+        ]
+
+    def _decode(
+        self, source: InputSource[TokenInputs], token_budget: int
+    ) -> list[tuple[list[int], list[float]]]:
+        """Return the best tags of each sentence, in order, and the probability of each."""
+        predictions: list[tuple[list[int], list[float]]] = [([], []) for _ in source.lengths]
+        with exact(self.device):
+            for numbers in source.batches(token_budget):
+                tags, scores = self.network.decode(source(numbers), self.allowed)
+                tag_list, score_list, stop = tags.tolist(), scores.tolist(), 0
+                for number in numbers:
+                    start, stop = stop, stop + int(source.lengths[number])
+                    predictions[number] = tag_list[start:stop], score_list[start:stop]
+        return predictions
+
+    def _names(self, tags: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self.tags[tag] for tag in tags)
 
     def tag(self, sentences: Sequence[TaggedSentence]) -> list[tuple[str, ...]]:
-        """Tags for sentences that have true ones, to be held against those.
+        """Tag sentences that have true tags, to compare with those.
 
         Raises:
-            InputError: a true tag is none that the tagger knows, in whichever spelling or scheme.
+            InputError: the tagger does not know a true tag, in whichever spelling or scheme.
         """
         canonical, _ = read_canonical(sentences, self.scheme)
-        tag_ids(canonical, self.tags)  # which refuses unknown ones
-        return [found.tags for found in self.predict([s.tokens for s in sentences])]
+        _tag_ids(canonical, self.tags)  # which refuses unknown ones
+        return [prediction.tags for prediction in self.predict([s.tokens for s in sentences])]
+
+    @classmethod
+    def prepare(
+        cls,
+        data: TaskData[TaggedSentence],
+        config: TaggerConfig,
+    ) -> tuple[dict[str, Any], Targets, Targets]:
+        """Return tags and scheme of the training data, and each token's tag; see `Task.prepare`."""
+        train, scheme = canonical_tags(data.train, data.scheme)
+        dev, _ = canonical_tags(data.dev, scheme)
+        counts = Counter(tag for sentence in train for tag in sentence.tags)
+        tags = tuple(sorted(counts, key=lambda tag: (-counts[tag], tag)))
+        if len(tags) == 1:
+            raise InputError(
+                f"the training data have the tag {tags[0]!r} alone, expected several; is it the "
+                "right column?"
+            )
+        return {"tags": tags, "scheme": scheme}, _tag_ids(train, tags), _tag_ids(dev, tags)
+
+    def loss(self, inputs: TokenInputs, targets: Tensor) -> Tensor:
+        """Return the negative log-likelihood of the tags, in nats per token."""
+        return self.network.loss(inputs, targets)
+
+    def score(
+        self, source: InputSource[TokenInputs], targets: Targets, token_budget: int
+    ) -> dict[str, float]:
+        """Return precision, recall, F1 and accuracy in percent; "score" is 100 - F1."""
+        predicted = [self._names(tags) for tags, _ in self._decode(source, token_budget)]
+        scores = span_scores(
+            [self._names(tags.tolist()) for tags in targets], predicted, self.scheme
+        )
+        return {
+            "score": 100 - scores.f1,
+            "precision": scores.precision,
+            "recall": scores.recall,
+            "f1": scores.f1,
+            "accuracy": scores.accuracy,
+        }
+
+    @classmethod
+    def _find(cls, folder: Path) -> Path:
+        """Return the folder of the tagger, which may be a bundled one; see `TaskModel._find`."""
+        bundled = SHIPPED / folder
+        if not folder.exists() and len(folder.parts) == 1 and bundled.is_dir():
+            return bundled
+        if not folder.is_dir():
+            names = " or ".join(sorted(path.name for path in SHIPPED.iterdir()))
+            raise InputError(
+                f"'{folder}' is not a folder; expected a tagger's or a run's, or {names}"
+            )
+        return super()._find(folder)
+
+    @classmethod
+    def _read_outputs(cls, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Check and return the tags and their scheme; see `TaskModel`."""
+        tags = super()._read_outputs(values, where)
+        if values["scheme"] not in get_args(Scheme):
+            raise ConfigError(
+                f"{where}: 'scheme' is {values['scheme']!r:.60}, expected one of "
+                f"{', '.join(get_args(Scheme))}"
+            )
+        return {**tags, "scheme": values["scheme"]}
 
 
-def _tagger_folder(folder: Path) -> Path:
-    """The tagger in a folder, in that of a run, or of that name."""
-    shipped = SHIPPED / folder
-    if not folder.exists() and len(folder.parts) == 1 and shipped.is_dir():
-        return shipped
-    if not folder.is_dir():
-        names = " or ".join(sorted(path.name for path in SHIPPED.iterdir()))
-        raise InputError(f"'{folder}' is not a folder; expected a tagger's or a run's, or {names}")
-    return trained_folder(folder, tagger_files.MODEL, "tagger", tagger_files.why_not)
+def _tag_ids(
+    sentences: Iterable[TaggedSentence], tags: Sequence[str]
+) -> list[npt.NDArray[np.int64]]:
+    """Return the tags of each sentence by their numbers.
+
+    Raises:
+        InputError: a tag is not among them.
+    """
+    numbers = {tag: number for number, tag in enumerate(tags)}
+    ids = []
+    for sentence in sentences:
+        for token, tag in zip(sentence.tokens, sentence.tags, strict=True):
+            if tag not in numbers:
+                raise InputError(
+                    f"{sentence.source}: line {sentence.line}: in the sentence from there on "
+                    f"{token!r} has the tag {tag!r}, which is not among the {len(tags)} of the "
+                    f"training data: {', '.join(tags[:10])}{', ...' if len(tags) > 10 else ''}"
+                )
+        ids.append(np.array([numbers[tag] for tag in sentence.tags], dtype=np.int64))
+    return ids
+
+
+def allowed_steps(tags: Sequence[str], scheme: Scheme) -> Tensor | None:
+    """Return which tag may follow which, as `relmo.nn.crf.best_paths` takes it; None: any.
+
+    IOB1 allows all but a B where nothing ends, which does no harm.
+    """
+    if scheme in ("plain", "IOB1"):
+        return None
+    around = [*tags, "O"]  # the last row is the start, the last column the end
+    return torch.tensor([[_may_follow(tag, before, scheme) for tag in around] for before in around])
+
+
+def _may_follow(tag: str, before: str, scheme: Scheme) -> bool:
+    (letter, _, label), (last, _, last_label) = tag.partition("-"), before.partition("-")
+    continues = letter in ("I", "E", "L")
+    if scheme == "BIO":  # a span ends wherever no tag continues it
+        return not continues or (last != "O" and label == last_label)
+    is_open = last in ("B", "I")
+    return continues == is_open and (not continues or label == last_label)

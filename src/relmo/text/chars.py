@@ -1,4 +1,4 @@
-"""Token -> character ids: the byte values of its UTF-8 between two marks, in ONE place.
+"""Token -> character ids: the byte values of its UTF-8 between two ids that begin and end it.
 
     >>> CharSpace(8).encode(["cat", "<S>"])[:, :6].tolist()
     [[258, 99, 97, 116, 259, 260], [258, 256, 259, 260, 260, 260]]
@@ -43,12 +43,12 @@ _NOT_SPECIAL = "\ud800"  # A lone surrogate has no byte, so it makes "<S>" three
 class CharSpace:
     """Characters of tokens, at most `max_characters_per_token` ids each.
 
-    A token is its begin mark, its UTF-8 bytes, its end mark, then `PAD`. Bytes that do not fit
-    are cut off, in the middle of a character if need be; lone surrogates have no bytes; the
-    empty token is the two marks. Exactly `<S>` and `</S>` are one id between the marks.
+    A token is `BOW`, its UTF-8 bytes, `EOW`, then `PAD`. Bytes that do not fit are cut off, in the
+    middle of a character if need be; lone surrogates have no bytes; the empty token is `BOW` and
+    `EOW`. Exactly `<S>` and `</S>` are one id between the two.
 
     Args:
-        max_characters_per_token: ids per token, the two marks counted.
+        max_characters_per_token: ids per token, `BOW` and `EOW` counted.
     """
 
     begin = BOS_TOKEN
@@ -57,7 +57,7 @@ class CharSpace:
     def __init__(self, max_characters_per_token: int = 50) -> None:
         if max_characters_per_token < 3:
             raise ConfigError(
-                "CharSpace: max_characters_per_token must be at least 3 (two marks and one "
+                "CharSpace: max_characters_per_token must be at least 3 (begin, end and one "
                 f"byte), got {max_characters_per_token}"
             )
         self.max_characters_per_token = max_characters_per_token
@@ -68,15 +68,15 @@ class CharSpace:
         return f"CharSpace({self.max_characters_per_token})"
 
     def inputs(self, tokens: Sequence[str]) -> tuple[npt.NDArray[Any], ...]:
-        """What the token encoder takes: see `encode`."""
+        """Return what the token encoder takes; see `encode`."""
         return (self.encode(tokens),)
 
     def is_known(self, token: str) -> bool:
-        """True: any token has characters."""
+        """Whether the token has characters: True, any has."""
         return True
 
     def encode(self, tokens: Sequence[str]) -> npt.NDArray[np.uint16]:
-        """Character ids of each token.
+        """Return the character ids of each token.
 
         Args:
             tokens: any strings.
@@ -97,7 +97,7 @@ class CharSpace:
         return ids
 
     def lengths(self, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
-        """How many ids of each token are not `PAD`: its bytes and two marks, `(n_tokens,)`."""
+        """Return how many ids of each token are not `PAD`: its bytes and two, `(n_tokens,)`."""
         pieces = self._pieces(tokens)
         lengths = np.fromiter(map(len, pieces), np.int64, len(pieces)) + 2
         for row, _ in self._specials(tokens):
@@ -105,7 +105,7 @@ class CharSpace:
         return lengths
 
     def key(self, token: str) -> str:
-        """A string of bounded length with the same ids, to look a token up in a cache.
+        """Return a string of bounded length with the same ids, to look a token up in a cache.
 
         Tokens with the same key have the same ids: `encode([key(t)])` equals `encode([t])`.
         """
@@ -126,7 +126,7 @@ class CharSpace:
         return [token.encode("utf-8", "ignore")[:size] for token in tokens]
 
     def _specials(self, tokens: Sequence[str]) -> list[tuple[int, int]]:
-        """(row, id) of each sentence mark among the tokens."""
+        """Return (row, id) of each boundary token among the tokens."""
         present = {token: i for token, i in _SPECIAL.items() if token in tokens}
         if not present:
             return []

@@ -1,7 +1,7 @@
 """The lexicons of ELMoForManyLangs: words and Unicode characters to ids, in ONE place.
 
-    >>> marks = ["<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>"]
-    >>> lexicon = Lexicon(["<oov>", "the", "cat"], [*marks, "c", "a", "t"])
+    >>> special = ["<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>"]
+    >>> lexicon = Lexicon(["<oov>", "the", "cat"], [*special, "c", "a", "t"])
     >>> reader = LexiconReader(lexicon, 8)
     >>> words, characters, lengths = reader.inputs(["cat", "dog", "<bos>"])
     >>> words.tolist()
@@ -9,7 +9,7 @@
     >>> characters[:, :6].tolist()
     [[5, 6, 7, 8, 4, 3], [5, 2, 2, 2, 4, 3], [5, 0, 4, 3, 3, 3]]
 
-A character is a code point. No token is lowercased, normalised or otherwise changed.
+A character is a code point. No token is lowercased, normalized or otherwise changed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,8 +24,15 @@ from relmo._files import read_regular
 from relmo._read import PathLike
 from relmo.errors import ConfigError, FormatError
 
-__all__ = ["BOS_WORD", "EOS_WORD", "OOV", "SPECIAL_CHARACTERS", "Lexicon", "LexiconReader",
-           "read_dic"]  # fmt: skip
+__all__ = [
+    "BOS_WORD",
+    "EOS_WORD",
+    "OOV",
+    "SPECIAL_CHARACTERS",
+    "Lexicon",
+    "LexiconReader",
+    "read_dic",
+]
 
 BOS_WORD, EOS_WORD, OOV, PAD = "<bos>", "<eos>", "<oov>", "<pad>"
 BEGIN, END = "<eow>", "<bow>"
@@ -34,7 +41,7 @@ models trained with it."""
 SPECIAL_CHARACTERS = (BOS_WORD, EOS_WORD, OOV, PAD, END, BEGIN)
 """What a lexicon of characters has to hold beside characters."""
 _BLANK = "\u3000"
-_MARKS = (BOS_WORD, EOS_WORD)
+_BOUNDARY_WORDS = (BOS_WORD, EOS_WORD)
 _MOST_DIGITS = 12
 _MOST_BYTES = 2**28  # of a .dic: those published have a few MB
 
@@ -71,8 +78,9 @@ class Lexicon:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Lexicon) and (self.words, self.characters) == (
-            other.words, other.characters,
-        )  # fmt: skip
+            other.words,
+            other.characters,
+        )
 
     def __hash__(self) -> int:
         return hash((self.words, self.characters))
@@ -97,11 +105,11 @@ class LexiconReader:
 
     A token's first `max_characters_per_token - 2` characters are read, by the lexicon of words
     too; a word or a character that is not in its lexicon is `<oov>`. Exactly `<bos>` and `<eos>`
-    are one character between the marks.
+    are one character between `<bow>` and `<eow>`.
 
     Args:
         lexicon: the words and characters.
-        max_characters_per_token: ids per token, the two marks counted.
+        max_characters_per_token: ids per token, `<bow>` and `<eow>` counted.
     """
 
     begin = BOS_WORD
@@ -110,22 +118,18 @@ class LexiconReader:
     def __init__(self, lexicon: Lexicon, max_characters_per_token: int = 50) -> None:
         if max_characters_per_token < 3:
             raise ConfigError(
-                "LexiconReader: max_characters_per_token must be at least 3 (two marks and one "
+                "LexiconReader: max_characters_per_token must be at least 3 (begin, end and one "
                 f"character), got {max_characters_per_token}"
             )
         self.lexicon = lexicon
         self.max_characters_per_token = max_characters_per_token
         self._size = max_characters_per_token - 2
-
-    @property
-    def limit(self) -> str:
-        """What is read of a token at most."""
-        return f"{self._size} characters"
+        self.limit = f"{self._size} characters"
 
     def inputs(self, tokens: Sequence[str]) -> tuple[npt.NDArray[Any] | None, ...]:
-        """Word ids (n_tokens,), character ids and how many of them are up to a token's end mark.
+        """Return word ids (n_tokens,), character ids, and how many of them are up to `<eow>`.
 
-        Of the characters (n_tokens, max_characters_per_token) what is behind the end mark is the
+        Of the characters (n_tokens, max_characters_per_token) what is behind `<eow>` is the
         id of `<pad>`. What the lexicon has no part for is None.
         """
         keys = [self.key(token) for token in tokens]
@@ -140,7 +144,7 @@ class LexiconReader:
         self, keys: Sequence[str]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         ids = self.lexicon.character_ids
-        pieces = [(key,) if key in _MARKS else key for key in keys]
+        pieces = [(key,) if key in _BOUNDARY_WORDS else key for key in keys]
         lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
         rows = np.full((len(pieces), self.max_characters_per_token), ids[PAD], np.int64)
         rows[:, 0] = ids[BEGIN]
@@ -150,15 +154,15 @@ class LexiconReader:
         return rows, lengths + 2
 
     def key(self, token: str) -> str:
-        """What is read of a token: a string of bounded length, with the same ids."""
-        return token if token in _MARKS else token[: self._size]
+        """Return what is read of a token: a string of bounded length, with the same ids."""
+        return token if token in _BOUNDARY_WORDS else token[: self._size]
 
     def is_truncated(self, token: str) -> bool:
         """Whether some characters of the token do not fit and are ignored."""
-        return len(token) > self._size and token not in _MARKS
+        return len(token) > self._size and token not in _BOUNDARY_WORDS
 
     def is_known(self, token: str) -> bool:
-        """True: what is in no lexicon is `<oov>`."""
+        """Whether the token has ids: True, what is in no lexicon is `<oov>`."""
         return True
 
 
@@ -167,7 +171,7 @@ def _looked_up(names: Iterable[str], number: int, ids: dict[str, int]) -> npt.ND
 
 
 def read_dic(path: PathLike) -> list[str]:
-    r"""The names of a `.dic` file in the order of their ids: a name, a tab and its id a line.
+    r"""Read the names of a `.dic` file in the order of their ids: a name, a tab and its id a line.
 
     The original splits lines at any Unicode line break and strips each of white space, which
     loses or mixes up names that are white space. Here a line ends at a line feed and the id stands

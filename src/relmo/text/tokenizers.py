@@ -42,12 +42,12 @@ class _Named:
     tokenize: Tokenize
 
     def __call__(self, text: str) -> list[str]:
-        """The tokens; whatever the library does, none holds white space."""
+        """Return the tokens; whatever the library does, none holds white space."""
         return [part for token in self.tokenize(text) for part in token.split()]
 
 
 def by_name(name: str) -> Tokenize:
-    """The tokenizer of a name.
+    """Return the tokenizer of a name.
 
     Args:
         name: `whitespace`; or `moses` or `spacy`, with a language's code after a colon unless it
@@ -67,7 +67,7 @@ def by_name(name: str) -> Tokenize:
 
 
 def name_of(tokenize: Tokenize) -> str:
-    """What to write down of a tokenizer: the name that `by_name` knows, else the function's."""
+    """Return a tokenizer's name: the one that `by_name` knows, else the function's."""
     if tokenize == str.split:
         return "whitespace"
     kind = type(tokenize).__qualname__
@@ -152,7 +152,7 @@ def _shown(value: Any) -> str:
 
 
 def tokenised(sentences: Iterable[Any]) -> Iterator[list[str]]:
-    """The tokens of each sentence, lazily; strings are split on white space.
+    """Yield the tokens of each sentence; strings are split on white space.
 
     Raises:
         InputError: `sentences` is a single string; when its turn comes, a token that is not one.
@@ -163,7 +163,7 @@ def tokenised(sentences: Iterable[Any]) -> Iterator[list[str]]:
 def with_texts(
     sentences: Iterable[Any], tokenize: Tokenize = str.split
 ) -> Iterator[tuple[list[str], str | None]]:
-    """The tokens of each sentence, lazily, and the string that it was given as, if it was one.
+    """Yield the tokens of each sentence, and the sentence where it is a string.
 
     Args:
         sentences: lists of tokens, or strings.
@@ -172,11 +172,10 @@ def with_texts(
     Raises:
         InputError: as for `tokenised`.
     """
-    if isinstance(sentences, str | bytes):
-        raise InputError(
-            f"sentences: expected a list of sentences, got {_shown(sentences)}; give a list of "
-            "sentences, such as [sentence]"
-        )
+    if isinstance(sentences, str):
+        raise InputError("sentences is one string; give a list of sentences, such as [sentence]")
+    if isinstance(sentences, bytes):
+        raise InputError(f"sentences: expected a list of sentences, got {_shown(sentences)}")
     return (
         (tokenize(sentence), sentence)
         if isinstance(sentence, str)
@@ -186,25 +185,27 @@ def with_texts(
 
 
 def offsets(text: str, tokens: Sequence[str]) -> list[Offset] | None:
-    """Where tokens stand in the text that they come from; white space may be in between.
+    """Return the positions of tokens in their text; white space may be in between.
 
     None where they are not its characters, all of them and in order: some tokenizers write other
     ones here and there.
     """
     if not all(tokens) or "".join(tokens) != "".join(text.split()):
         return None
-    places = [place for place, character in enumerate(text) if not character.isspace()]
+    positions = [k for k, character in enumerate(text) if not character.isspace()]
     ends = list(accumulate(map(len, tokens)))
     return [
-        (places[end - len(token)], places[end - 1] + 1)
+        (positions[end - len(token)], positions[end - 1] + 1)
         for token, end in zip(tokens, ends, strict=True)
     ]
 
 
 def _tokens(sentence: Any, number: int) -> list[str]:
-    if not isinstance(sentence, Iterable):
-        raise InputError(f"sentence {number}: expected a string or a list of tokens, got "
-                         f"{type(sentence).__name__}")  # fmt: skip
+    if not isinstance(sentence, Iterable) or isinstance(sentence, bytes):
+        raise InputError(
+            f"sentence {number}: expected a string or a list of tokens, got "
+            f"{type(sentence).__name__}"
+        )
     tokens = list(sentence)
     for token in tokens:
         if not isinstance(token, str):

@@ -1,4 +1,4 @@
-"""Word <-> id: a list of words, as a rule by falling frequency after the three specials."""
+"""Word <-> id: a list of words, as a rule by decreasing frequency after the three specials."""
 
 import gzip
 import hashlib
@@ -72,7 +72,7 @@ class Vocabulary:
         return f"Vocabulary({len(self)} words)"
 
     def sha256(self) -> str:
-        """The checksum of its words, in hexadecimal."""
+        """Return the checksum of its words, in hexadecimal."""
         text = "\n".join(self.words)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -97,16 +97,16 @@ class Vocabulary:
         return self._ids[word]
 
     def index(self, word: str) -> int:
-        """Id of a word, that of `<UNK>` for any other.
+        """Return the id of a word, that of `<UNK>` for any other.
 
         Raises:
             FormatError: the word is not in the vocabulary, nor is `<UNK>`.
         """
-        found = self._ids.get(word)
-        return self.unk if found is None else found
+        index = self._ids.get(word)
+        return self.unk if index is None else index
 
     def ids(self, tokens: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Ids of tokens as `index` gives them, `(n_tokens,)`.
+        """Return ids of tokens as `index` gives them, `(n_tokens,)`.
 
         Raises:
             FormatError: a token is not in the vocabulary, nor is `<UNK>`.
@@ -175,7 +175,7 @@ class Vocabulary:
     def build(
         cls, sentences: Iterable[Sequence[str]], size: int | None = None, min_count: int = 1
     ) -> "Vocabulary":
-        """The words of `counted` sentences; see `of_counts`.
+        """Build from the words of `counted` sentences; see `of_counts`.
 
         Args:
             sentences: read once.
@@ -192,7 +192,7 @@ class Vocabulary:
     def of_counts(
         cls, counts: Mapping[str, int], size: int | None = None, min_count: int = 1
     ) -> "Vocabulary":
-        """`</S>`, `<S>`, `<UNK>`, then words by falling frequency, ties by the word.
+        """Build of `</S>`, `<S>`, `<UNK>`, then words by decreasing frequency, ties by the word.
 
         Words that a vocabulary file cannot hold (see `write`) are left to `<UNK>`.
 
@@ -215,7 +215,7 @@ class Vocabulary:
 
 
 def check_path(path: PathLike) -> Path:
-    """The path, if its name says what can be written.
+    """Return the path, if its name says what can be written.
 
     Raises:
         InputError: it does not.
@@ -227,7 +227,7 @@ def check_path(path: PathLike) -> Path:
 
 
 def counted(sentences: Iterable[Sequence[str]]) -> Counter[str]:
-    """How often each word comes; memory grows with the number of different words alone.
+    """Count how often each word comes; memory grows with the number of different words alone.
 
     Raises:
         InputError: a sentence is one string, whose characters would be counted.
@@ -253,7 +253,7 @@ def check_limits(size: int | None, min_count: int) -> None:
 
 
 def check_counts_path(path: PathLike) -> Path:
-    """The path, if its name says what can be written.
+    """Return the path, if its name says what can be written.
 
     Raises:
         InputError: it does not.
@@ -293,7 +293,7 @@ class TokenReader(Protocol):
     """How a model reads tokens: `CharSpace`, `VocabularyReader` or `LexiconReader`."""
 
     begin: str
-    """The token that stands before a sentence; as a user's token it is read as that mark."""
+    """The token that stands before a sentence; as a user's token it is read as that one."""
     end: str
     """The token that stands behind a sentence."""
 
@@ -302,10 +302,10 @@ class TokenReader(Protocol):
         """What is read of a token at most, such as "48 bytes"; None: the whole of it."""
 
     def inputs(self, tokens: Sequence[str]) -> tuple[npt.NDArray[Any] | None, ...]:
-        """The arguments of the model's token encoder, a row for each token."""
+        """Return the arguments of the model's token encoder, a row per token."""
 
     def key(self, token: str) -> str:
-        """A string with the same inputs, of bounded length where there is a limit."""
+        """Return a string with the same inputs, of bounded length where there is a limit."""
 
     def is_truncated(self, token: str) -> bool:
         """Whether some of the token is beyond the limit and ignored."""
@@ -331,16 +331,16 @@ class VocabularyReader:
         self.vocab = vocab
 
     def inputs(self, tokens: Sequence[str]) -> tuple[npt.NDArray[Any], ...]:
-        """Word ids (n_tokens,); that of a word that is not known means nothing."""
+        """Return word ids (n_tokens,); that of a word that is not known means nothing."""
         first = self.vocab.words[0]
         return (self.vocab.ids([token if self.is_known(token) else first for token in tokens]),)
 
     def key(self, token: str) -> str:
-        """The token."""
+        """Return the token."""
         return token
 
     def is_truncated(self, token: str) -> bool:
-        """False."""
+        """Whether some of the token is ignored: False."""
         return False
 
     def is_known(self, token: str) -> bool:

@@ -52,7 +52,7 @@ class RunFolder:
     """
 
     path: Path
-    why_not: Callable[[Path], str | None] = relmo_format.why_not
+    why_not: Callable[[Path], str | None] = relmo_format.mismatch
 
     def holds_run(self) -> bool:
         """Whether there is a checkpoint to continue from."""
