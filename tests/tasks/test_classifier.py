@@ -117,5 +117,5 @@ def test_a_model_that_is_another_is_an_error(tmp_path: Path):
         Classifier.load(tmp_path / "c", elmo=tiny_elmo(1))
     with pytest.raises(ConfigError, match="elmo=True and no biLM"):
         Classifier(ClassifierNetwork(config(), 3, (3, 8), 0), LABELS)
-    with pytest.raises(ConfigError, match="--layers 3: the biLM has the layers 0 to 2"):
+    with pytest.raises(ConfigError, match="layers 3: the biLM has the layers 0 to 2"):
         ClassifierNetwork(config(layers="3"), 3, (3, 8), 0)

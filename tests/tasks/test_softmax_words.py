@@ -63,6 +63,6 @@ def test_a_model_without_a_softmax_is_refused_before_anything_is_written(tmp_pat
     shape = helpers.config(softmax_words=True)
     with pytest.raises(ConfigError, match=r"softmax_words: .* has no softmax with a row"):
         helpers.trained(tmp_path / "run", helpers.data(), shape)
-    with pytest.raises(ConfigError, match="--softmax-words: the network reads no biLM"):
+    with pytest.raises(ConfigError, match="softmax_words: the network reads no biLM"):
         replace(shape, elmo=False, char_dim=4)
     assert not (tmp_path / "run").exists()
