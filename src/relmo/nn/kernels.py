@@ -147,8 +147,9 @@ class Product:
     """``x @ weight (+ bias)`` for a weight used many times, repacked once where that is faster.
 
     On CPU in float32 the weight goes into oneDNN's blocked layout, which on the machines measured
-    in docs/log.md is 1.1 to 1.9 times as fast as a plain product and never slower. For each number
-    of rows that it meets oneDNN keeps code of up to 5 MB, so it is only asked for `padded_rows`.
+    (docs/makers/log.md) is 1.1 to 1.9 times as fast as a plain product and never slower. For each
+    number of rows that it meets oneDNN keeps code of up to 5 MB, so it is only asked for
+    `padded_rows`.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:

@@ -27,7 +27,7 @@ Indices = npt.NDArray[np.int64]
 Device = torch.device | str
 
 _ROWS_A_STEP_COSTS = 11
-"""A step with few rows takes as long as so many rows more would: see docs/log.md, 2026-11-24."""
+"""A step takes as long as so many more rows would (docs/makers/log.md, 2026-11-24)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
