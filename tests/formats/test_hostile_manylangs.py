@@ -251,7 +251,7 @@ def test_a_lexicon_that_is_none(model: Path, name: str, data: bytes | None, part
         ("token_embedder", {"char_dim": None}, ConfigError, ("token_embedder.char_dim: expected",)),
         (
             "token_embedder", {"max_characters_per_token": 10**12}, ConfigError,
-            ("max_characters_per_token must be at most 1000, got 1000000000000",),
+            ("max_characters_per_token must be at least 3 and at most 1000, got 1000000000000",),
         ),
     ],
 )  # fmt: skip

@@ -212,7 +212,7 @@ def test_a_compressed_block(compression: int, named: str, tmp_path: Path):
     [
         (b"", "truncated, or another kind of file"),
         (b"x" * 100, "truncated, or another kind of file"),
-        (b"x" * 2**22 + tf_writer.MAGIC, "got more than 4194304 bytes"),
+        (b"x" * 2**22 + tf_writer.MAGIC, "has more than 4194304 bytes, expected at most that"),
         (b"\xff" * 40 + tf_writer.MAGIC, "does not end"),
         (b"\x7f" * 40 + tf_writer.MAGIC, "a block of bytes"),
     ],

@@ -149,7 +149,10 @@ def options(**shape: Any) -> Callable[[Path], object]:
         (put("bilm/char_embed", 261), ("'bilm/char_embed' has shape (261,)", "(characters, dim)")),
         (put("bilm/CNN/W_cnn_0", 1, 1, 5, 4), ("'bilm/CNN/W_cnn_0'", "(1, 1, 4, 4)")),
         (put("bilm/CNN/W_cnn_0", 1, 51, 4, 4), ("the shapes are not those", "width 51")),
-        (put("bilm/CNN/W_cnn_0", 1, 0, 4, 4), ("the shapes are not those", "filter_width")),
+        (
+            put("bilm/CNN/W_cnn_0", 1, 0, 4, 4),
+            ("the shapes are not those", "filters[0][0] must be at least 1, got 0"),
+        ),
         (put("bilm/CNN_proj/W_proj", 15, 5), ("'bilm/CNN_proj/W_proj' has shape (15, 5)",)),
         (put(f"{CELL}/kernel", 12, 44), (f"'{CELL}/kernel' has shape (12, 44)", "(12, 48)")),
         (put(f"{CELL.replace('Cell1', 'Cell0')}/bias", 0), ("the shapes are not those",)),

@@ -79,7 +79,7 @@ def test_a_stream_is_tagged_as_a_list_and_is_not_run_through_first(run: Path):
     found = list(islice(tagger.predict_stream(endless(), token_budget=8), 40))
     assert_same(found, [tagger.predict(TOKENS)[k % len(TOKENS)] for k in range(40)])
     assert taken < 40 + 16 * 8
-    with pytest.raises(InputError, match="sentences: expected a list of sentences, got the str"):
+    with pytest.raises(InputError, match="sentences is one string; give a list of sentences"):
         tagger.predict_stream("Ann saw Rome")
 
 

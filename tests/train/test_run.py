@@ -182,9 +182,9 @@ def test_the_vocabulary_of_a_run_is_kept_where_none_is_given(corpora: Corpora, t
 NURSERY = """
 import json, os, sys, torch
 from relmo.cli import main
-from relmo.train import finetune, loop, run, shuffled
+from relmo.train import batches, finetune, loop, run
 torch.set_num_threads(1)
-shuffled._BUFFER_LINES, loop._RECORD_EVERY = 8, 2
+batches._BUFFER_LINES, loop._RECORD_EVERY = 8, 2
 os.fsync = lambda _: None  # a kill is no power cut
 for line in sys.stdin:
     child = os.fork()

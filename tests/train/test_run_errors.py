@@ -53,10 +53,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": 0.01}, "--learning-rate: expected 0.05 as .*, got 0.01"),
-        ({"seed": 2}, "--seed: expected 1 as .*, got 2"),
-        ({"model": replace(SHAPE, lstm_dim=7)}, "--preset: lstm_dim: expected 6 as .*, got 7"),
-        ({"mode": "stream"}, "--mode: expected sentence"),
+        ({"learning_rate": 0.01}, "learning_rate: expected 0.05 as .*, got 0.01"),
+        ({"seed": 2}, "seed: expected 1 as .*, got 2"),
+        ({"model": replace(SHAPE, lstm_dim=7)}, "preset: lstm_dim: expected 6 as .*, got 7"),
+        ({"mode": "stream"}, "mode: expected sentence"),
     ],
 )
 def test_other_settings_do_not_resume_a_run(
@@ -94,8 +94,11 @@ def truncate(path: Path) -> None:
     ("damage", "message"),
     [
         (lambda out: (out / "run.json").unlink(), r"run\.json: cannot be read"),
-        (lambda out: truncate(out / "run.json"), r"run\.json: cannot be read"),
-        (lambda out: (out / "run.json").write_text("[1]"), r"run\.json: expected an object"),
+        (lambda out: truncate(out / "run.json"), r"run\.json: is not JSON"),
+        (
+            lambda out: (out / "run.json").write_text("[1]"),
+            r"run\.json: expected a JSON object, got list",
+        ),
         (lambda out: (out / "last" / "training.pt").unlink(), r"training\.pt: missing"),
         (lambda out: truncate(out / "last" / "training.pt"), r"training\.pt: cannot be read"),
         (lambda out: torch.save([1], out / "last" / "training.pt"), r"expected a dict, got list"),
@@ -185,7 +188,7 @@ def test_a_model_with_a_lexicon_is_not_trained(corpora: Corpora, tmp_path: Path)
 def test_patience_needs_held_out_sentences(corpora: Corpora, tmp_path: Path):
     with pytest.raises(ConfigError, match="--patience 2: needs held-out sentences, --valid"):
         corpora.train(tmp_path / "run", config(patience=2), valid=None)
-    with pytest.raises(ConfigError, match="--patience must be at least 0, got -1"):
+    with pytest.raises(ConfigError, match="patience must be at least 0, got -1"):
         config(patience=-1)
     assert not (tmp_path / "run").exists()
 

@@ -61,7 +61,7 @@ Config = Annotated[
 VocabSize = Annotated[
     int | None,
     Bounds(at_least=4),
-    Parameter(help="Words of a vocabulary that is built, at most; all without."),
+    Parameter(help="Words of a vocabulary that is built, at most (default: all)."),
 ]
 VocabMinCount = Annotated[
     int,
@@ -100,22 +100,22 @@ Tokenizer = Annotated[
     str,
     Parameter(
         help="How lines become tokens: whitespace, moses[:LANG] or spacy[:LANG]; LANG is a "
-        "language's code, en without."
+        "language's code (default: en)."
     ),
 ]
 
 WordNet = Annotated[
     Path | None,
     Parameter(
-        help="WordNet's files (Debian: /usr/share/wordnet), to say which sense is the first; the "
-        "most frequent sense without."
+        help="WordNet's files (Debian: /usr/share/wordnet), to say which sense is the first "
+        "(default: the most frequent one)."
     ),
 ]
 Forms = Annotated[
     str | None,
     Parameter(
-        help="The forms of the word to look for, such as play,plays; it with regular English "
-        "endings without."
+        help="The forms of the word to look for, such as play,plays (default: the word "
+        "with regular English endings)."
     ),
 ]
 Exact = Annotated[

@@ -43,11 +43,11 @@ class TaskRun:
     resume: _flags.Resume = False
     model: _flags.Model | None = None
     cache: str | None = None
-    """Folder in which the layers of the biLM are kept for later epochs and runs, or none; relmo's
-    cache folder without."""
+    """Folder in which the layers of the biLM are kept for later epochs and runs, or none (default:
+    relmo's cache folder)."""
     vectors: str | None = None
-    """File of word vectors of word2vec or GloVe for the words of the data, kept as they are;
-    trained without."""
+    """File of word vectors of word2vec or GloVe for the words of the data, kept as they are
+    (default: trained)."""
     device: _flags.Device = "cpu"
 
     def __post_init__(self) -> None:

@@ -31,10 +31,10 @@ class Layout:
     """How files of sentences or pairs are laid out, but for the labels."""
 
     format: Literal["lines", "tsv", "csv", "jsonl", "text", "datasets"] | None = None
-    """Format of the files; as their names and first lines say without."""
+    """Format of the files (default: as their names and first lines say)."""
     text_columns: str | None = None
-    """Names or numbers of the columns of sentences, or of both of a pair; sentence, text, or
-    sentence1,sentence2 without. A table has no heading where all columns are given by number."""
+    """Names or numbers of the columns of sentences, or of both of a pair (default: sentence, text,
+    or sentence1,sentence2). A table has no heading where all columns are given by number."""
     tokenizer: _flags.Tokenizer = "whitespace"
     encoding: _flags.Encoding = None
 

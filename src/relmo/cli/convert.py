@@ -33,8 +33,8 @@ def convert(
     Args:
         target: The folder to write: new, empty, or a model of the same format.
         to: relmo's own format, or options.json and weights.hdf5 as AllenNLP reads them.
-        dtype: Numbers in a relmo model; as they are without.
-        softmax_dtype: Those of its softmax; as --dtype without.
+        dtype: Numbers in a relmo model (default: as they are).
+        softmax_dtype: Those of its softmax (default: as --dtype).
         force: Replace any folder at TARGET, with all that is in it.
     """
     if to == "hdf5" and dtype == "float16":

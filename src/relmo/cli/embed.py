@@ -46,8 +46,8 @@ def embed(
         layers: Which vectors: the average of the layers (average), all of them (all), the top one
             (top), the token layer (token), or one by its number, from 0, the token layer.
         dtype: Numbers in the file.
-        token_budget: Tokens computed together: more is faster and takes more memory; the model's
-            without.
+        token_budget: Tokens computed together: more is faster and takes more memory (default: the
+            model's).
         forget_sentences: Write the vectors only, not which sentence is which.
     """
     chosen = _parsed(layers)

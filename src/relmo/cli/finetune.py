@@ -42,8 +42,8 @@ def finetune(
     Args:
         valid: Held-out sentences, read as FILES are.
         out: Folder of the run.
-        vocab: File of the words of a new softmax, by decreasing frequency; built from FILES
-            without.
+        vocab: File of the words of a new softmax, by decreasing frequency (default: built from
+            FILES).
     """
     from relmo.train.finetune import check_start, finetune, has_words
 

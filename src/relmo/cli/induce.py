@@ -49,9 +49,9 @@ def induce(
         word: A word.
         gold: Lines of a sense, a tab, and a sentence: uses to cluster too, and to compare the
             clusters with.
-        k: So many clusters; 2 to 8, by the silhouette, without.
+        k: So many clusters (default: 2 to 8, by the silhouette).
         layer: Whose vectors; -1 is the last layer.
-        forms: The forms of WORD to look for, as they are typed, such as play,plays; WORD without.
+        forms: The forms of WORD to look for, as they are typed, such as play,plays (default: WORD).
             Forms tend to become clusters.
         max_uses: Take the first N uses, no more.
         lines: Typical uses to print of each cluster.

@@ -23,7 +23,7 @@ _PARTS = {
 
 
 def info(model: _flags.Model | None = None, /, *, as_json: _flags.Json = False) -> None:
-    """Print what a model is; the bundled one without.
+    """Print what a model is (default: the bundled one).
 
     Its format, layers, shape, parameters by part, vocabulary, learned mixes, and its card.
 

@@ -35,7 +35,7 @@ def models(*, language: str | None = None, as_json: _flags.Json = False) -> None
         relmo models --language de
 
     Args:
-        language: Those of one language, by its ISO code; all without.
+        language: Those of one language, by its ISO code (default: all).
     """
     from relmo import hub
 

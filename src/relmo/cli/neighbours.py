@@ -51,9 +51,10 @@ def neighbours(
         sentence: Tokenized, the word in brackets: "a spectacular [play] on a grounder ."
         n: So many for each layer.
         layer: Which layers to show; 0 is the token layer, which has nearest words instead. May be
-            given more than once; all without.
+            given more than once (default: all).
         any_word: Look at the uses of all words.
-        static: Word vectors for the nearest words: of word2vec or GloVe; the token layer's without.
+        static: Word vectors for the nearest words: of word2vec or GloVe (default: those of the
+            token layer).
         max_uses: Read no further after so many uses.
         report: How to print them.
     """

@@ -59,7 +59,7 @@ def disambiguate(
         output: The answers, a line per word: its name and a sense key, as the official scorer
             reads them.
         layer: Whose answers are written: a layer's (0, 1, ..., average), or the first sense
-            (first); those of the last layer without.
+            (first) (default: those of the last layer).
         prior: Advantage of frequent senses: so many times the logarithm of a sense's fraction of
             the word's uses is added to its cosine. 0 is the paper's way; 0.08 does better.
         report: How to print the scores.

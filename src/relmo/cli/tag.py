@@ -36,9 +36,9 @@ class Layout:
     """How files of tagged sentences are laid out."""
 
     format: _flags.TagFormat | None = None
-    """Format of the files; as their names and first lines say without."""
+    """Format of the files (default: as their names and first lines say)."""
     token_column: str | None = None
-    """Number from 0, from the end where negative, or name; the usual one without."""
+    """Number from 0, from the end where negative, or name (default: the usual one)."""
     tag_column: str | None = None
     """Likewise, of the tags."""
     encoding: _flags.Encoding = None
@@ -70,8 +70,8 @@ def train(
         relmo tag train --train train.conll --dev dev.conll --out ner
 
     Args:
-        scheme: Scheme of the tags: one of spans, or plain, where each token has its own tag; what
-            most of them fit without.
+        scheme: Scheme of the tags: one of spans, or plain, where each token has its own tag
+            (default: what most of them fit).
     """
     from relmo.data.tagged import read_tagged
 

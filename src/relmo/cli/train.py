@@ -45,14 +45,14 @@ def train(
 
     Args:
         out: Folder of the run.
-        valid: Held-out sentences, read as FILES are; no validation without.
-        preset: Shape of the model; mini without.
+        valid: Held-out sentences, read as FILES are (default: no validation).
+        preset: Shape of the model (default: mini).
         lstm_dim: Instead of the preset's LSTM width.
         projection_dim: Instead of the preset's projection width.
         input: What the model reads of a word: its characters, or which word of the vocabulary it
             is.
         vocab: File of the words of the softmax, by decreasing frequency, as `relmo vocab` writes
-            it; built from FILES without.
+            it (default: built from FILES).
     """
     from relmo.train import run
 

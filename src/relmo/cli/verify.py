@@ -23,7 +23,7 @@ _PROJECTIONS = 3
 
 
 def verify(model: _flags.Model | None = None, /) -> None:
-    """Check a model, the bundled one without; exit code 2 where something is wrong.
+    """Check a model (default: the bundled one); exit code 2 where something is wrong.
 
     Files in the cache: their sha256, against the recorded ones. Parameters: their number, against
     the published models of that shape; all finite; their sha256, the same on every machine and in

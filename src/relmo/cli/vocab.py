@@ -45,7 +45,7 @@ def vocab(
 
     Args:
         output: File of the vocabulary; .gz too.
-        size: Words at most, three special ones included; all without.
+        size: Words at most, three special ones included (default: all).
         min_count: Rarer words are left out.
         counts: File to which the frequency of every word is written too, as tab-separated values.
     """

@@ -20,6 +20,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,7 @@ def _named(key: bytes) -> str:
     return repr(key.decode("utf-8", "replace"))
 
 
+@cache
 def _crc_table() -> tuple[int, ...]:
     table = []
     for byte in range(256):
@@ -184,14 +186,11 @@ def _crc_table() -> tuple[int, ...]:
     return tuple(table)
 
 
-_CRC = _crc_table()
-
-
 def crc32c_masked(data: bytes) -> int:
     """CRC-32C as a table stores it: rotated by 15 bits, a constant added."""
-    crc = 0xFFFFFFFF
+    table, crc = _crc_table(), 0xFFFFFFFF
     for byte in data:
-        crc = _CRC[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
     crc ^= 0xFFFFFFFF
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 

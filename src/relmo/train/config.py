@@ -152,7 +152,7 @@ class TrainSettings(RunSettings):
     """One matrix is the word embedding and the softmax's weight, of a model that reads words."""
     word_vectors: str | None = None
     """File of word vectors of word2vec or GloVe with which the word embedding starts, as wide as
-    the projection; random without."""
+    the projection (default: random)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,7 +175,7 @@ class FinetuneSettings(RunSettings):
     epochs: _Factor = 1.0
     """Times through the corpus, about, in which all is trained."""
     max_steps: Annotated[int | None, Bounds(at_least=1)] = None
-    """Steps of the whole run; as many as epochs says without."""
+    """Steps of the whole run (default: as many as epochs says)."""
     batch_tokens: _Count = 640
     """Predictions per direction and step."""
     learning_rate: _Factor = 1e-3
