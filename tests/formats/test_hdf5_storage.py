@@ -152,7 +152,7 @@ def test_datasets_of_large_types_are_refused_at_the_first(committed: bool, tmp_p
             file["kind"] = kind
             stored = file["kind"]
             del file["kind"]
-        for n in range(1600 if committed else 100):
+        for n in range(300 if committed else 100):
             file.create_dataset(f"d{n:04}", (1,), stored if committed else kind)
     started = time.monotonic()
     with (
