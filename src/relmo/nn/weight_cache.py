@@ -19,7 +19,7 @@ _ROW = 16384  # numbers multiplied together, by as many random ones that stay in
 
 
 def weights_version(parameters: Iterable[nn.Parameter]) -> Version:
-    """Return what differs between two calls if what weights give has changed in between.
+    """Return a value that differs between two calls if the weights have changed in between.
 
     Optimizers, `load_state_dict` and `copy_` raise a parameter's version counter; moving and
     casting give it another address or type. A write through `.data`, as moving averages of weights
@@ -27,7 +27,7 @@ def weights_version(parameters: Iterable[nn.Parameter]) -> Version:
     (94 million in 80 ms on two cores). So are those made in torch.inference_mode, which have no
     version counter. Other frozen ones are not: see `Elmo.clear_cache`.
 
-    How exactly torch multiplies matrices counts too, as products are remembered.
+    torch's setting of how exactly matrices are multiplied is part of it, as products are cached.
     """
     weights = list(parameters)
     version: list[object] = [*matmul_precision()]
@@ -97,7 +97,7 @@ def matmul_precision() -> tuple[str, ...]:
     """Return how exactly float32 matrices are multiplied now, a global setting of torch."""
     backends = (torch.backends.mkldnn, torch.backends.cuda)
     if all(hasattr(getattr(one, "matmul", None), "fp32_precision") for one in backends):
-        # The older question raises once one of these has been set.
+        # torch.get_float32_matmul_precision raises once one of these has been set.
         return tuple(str(one.matmul.fp32_precision) for one in backends)
     return (torch.get_float32_matmul_precision(),)
 
